@@ -1,0 +1,1 @@
+"""Compiler, golden model and cycle model of an FPGA core for Multi-head Latent Attention."""

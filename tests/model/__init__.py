@@ -1,0 +1,1 @@
+"""Tests of the model side: configuration, checkpoints, RoPE, decode graph."""
