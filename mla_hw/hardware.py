@@ -1,0 +1,232 @@
+"""Hardware parameters: what the user chooses, and what a core is elaborated from."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any, Self
+
+from mla_hw.errors import ConfigError
+
+__all__ = ["BURST_BEATS", "QUEUE_DEPTH", "SEMAPHORES", "CoreConfig", "HardwareConfig"]
+
+#: Longest AXI burst, in beats; every region of the memory image is aligned to one.
+BURST_BEATS = 16
+#: Instructions that wait in front of each engine.
+QUEUE_DEPTH = 4
+SEMAPHORES = 16
+
+_MULTIPLIERS = ("auto", "portable", "ecp5")
+
+
+def _is_power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HardwareConfig:
+    """What the user chooses; the keys of ``--hardware FILE.yaml``.
+
+    Parameters
+    ----------
+    rows : int
+        Rows R of the array: heads that share one streamed latent.
+    columns : int
+        Columns C of the array, a power of two: output channels or tokens at once.
+    port_bytes : int
+        Width of the memory port in bytes, a power of two from 4 to 64.
+    tile_tokens : int
+        Cached tokens between two updates of the softmax state; a multiple of ``columns``, at most
+        256. The only key that the integers of the result depend on.
+    accumulator_lanes : int or None
+        Lanes of the context accumulator, a divisor of ``rows``, all of them by default; each
+        reads, shifts, adds and writes one sum per cycle.
+    activation_bytes : int
+        Size of the activation buffer, both halves together.
+    outstanding_reads : int
+        Read bursts under way at once.
+    multiplier : str
+        ``portable``, ``ecp5``, or ``auto``: what suits the board's device.
+    """
+
+    rows: int = 4
+    columns: int = 8
+    port_bytes: int = 8
+    tile_tokens: int = 64
+    accumulator_lanes: int | None = None
+    activation_bytes: int = 65536
+    outstanding_reads: int = 8
+    multiplier: str = "auto"
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "multiplier" or (field.name == "accumulator_lanes" and value is None):
+                continue
+            if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+                raise ConfigError(f"{field.name} must be a positive integer, not {value!r}")
+        if self.multiplier not in _MULTIPLIERS:
+            raise ConfigError(
+                f"multiplier must be one of {', '.join(_MULTIPLIERS)}, not {self.multiplier!r}"
+            )
+        if not _is_power_of_two(self.columns) or not 2 <= self.columns <= 64:
+            raise ConfigError(f"columns must be a power of two from 2 to 64, not {self.columns}")
+        if self.rows > 64:
+            raise ConfigError(f"rows must be at most 64, not {self.rows}")
+        if not _is_power_of_two(self.port_bytes) or not 4 <= self.port_bytes <= 64:
+            raise ConfigError(
+                f"port_bytes must be a power of two from 4 to 64, not {self.port_bytes}"
+            )
+        if self.tile_tokens % self.columns or self.tile_tokens > 256:
+            raise ConfigError(
+                f"tile_tokens must be a multiple of columns = {self.columns}, at most 256, "
+                f"not {self.tile_tokens}"
+            )
+        if self.rows % self.lanes:
+            raise ConfigError(
+                f"accumulator_lanes must divide rows = {self.rows}, not {self.accumulator_lanes}"
+            )
+        if self.rows // self.lanes * self.columns > self.tile_tokens:
+            raise ConfigError(
+                f"accumulator_lanes must be at least rows * columns / tile_tokens = "
+                f"{-(-self.rows * self.columns // self.tile_tokens)}, not {self.lanes}"
+            )
+        if not 4 <= self.outstanding_reads <= 64:
+            raise ConfigError(
+                f"outstanding_reads must be from 4 to 64, not {self.outstanding_reads}"
+            )
+
+    @property
+    def lanes(self) -> int:
+        """Lanes of the context accumulator."""
+        return self.rows if self.accumulator_lanes is None else self.accumulator_lanes
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """Build from a mapping; an unknown key is an error."""
+        known = {field.name for field in fields(cls)}
+        for key in values:
+            if key not in known:
+                raise ConfigError(
+                    f"Unknown hardware key {key!r}; known are {', '.join(sorted(known))}"
+                )
+        return cls(**values)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the keys in their order."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CoreConfig:
+    """Everything that the gateware is elaborated from; the scheduler makes it.
+
+    Parameters
+    ----------
+    rows, columns, port_bytes, tile_tokens, accumulator_lanes, outstanding_reads : int
+        As in :class:`HardwareConfig`.
+    multiplier : str
+        ``portable`` or ``ecp5``.
+    acc_width : int
+        Bits of the array's signed accumulators, from the longest sum.
+    kv_lora_rank, qk_rope_head_dim : int
+        True lengths of a cache row's parts; the geometry of the latent ring follows from them.
+    activation_depth : int
+        Words per lane and half of the activation buffer.
+    scratch_depth : int
+        int16 elements between requantiser and vector engine.
+    heads : int
+        Heads per pass: entries of softmax state and of the shift table. A multiple of ``rows``.
+    ring_blocks : int
+        Blocks of ``columns`` tokens that the latent ring holds.
+    output_words : int
+        Port words of the output buffer (y).
+    weight_fifo_depth : int
+        Port words of the weight FIFO, a power of two.
+    program_depth : int
+        Instructions that the program memory holds.
+    constants : int
+        32-bit layer constants.
+    """
+
+    rows: int
+    columns: int
+    port_bytes: int
+    tile_tokens: int
+    accumulator_lanes: int
+    outstanding_reads: int
+    multiplier: str
+    acc_width: int
+    kv_lora_rank: int
+    qk_rope_head_dim: int
+    activation_depth: int
+    scratch_depth: int
+    heads: int
+    ring_blocks: int
+    output_words: int
+    weight_fifo_depth: int
+    program_depth: int
+    constants: int
+
+    @property
+    def groups(self) -> int:
+        """Groups of ``rows`` heads in a pass."""
+        return self.heads // self.rows
+
+    @property
+    def lane_bits(self) -> int:
+        """Bits of the lane within an element address of the layout *head lane*: ceil(log2 R)."""
+        return (self.rows - 1).bit_length()
+
+    @property
+    def spread_bits(self) -> int:
+        """Bits of the lane within an element address of the layout *spread*: floor(log2 R)."""
+        return self.rows.bit_length() - 1
+
+    @property
+    def latent_words(self) -> int:
+        """Words of ``columns`` bytes that a token's latents take, padded."""
+        return -(-self.kv_lora_rank // self.columns)
+
+    @property
+    def key_words(self) -> int:
+        """Words of ``columns`` bytes that a token's RoPE key takes, padded."""
+        return -(-self.qk_rope_head_dim // self.columns)
+
+    @property
+    def token_words(self) -> int:
+        """Words of ``columns`` bytes per token in the latent ring: D / C."""
+        return self.latent_words + self.key_words
+
+    @property
+    def row_bytes(self) -> int:
+        """Bytes of a cache row in memory: latents, RoPE key, scale, padding to port and word."""
+        unit = max(self.port_bytes, self.columns)
+        return -(-(self.token_words * self.columns + 2) // unit) * unit
+
+    @property
+    def row_beats(self) -> int:
+        """Beats of the memory port per cache row."""
+        return self.row_bytes // self.port_bytes
+
+    @property
+    def ring_depth(self) -> int:
+        """Bytes per bank of the latent ring."""
+        return self.ring_blocks * self.token_words * self.columns
+
+    @property
+    def score_depth(self) -> int:
+        """Scores that the score memory holds."""
+        return self.heads * self.tile_tokens
+
+    @property
+    def context_depth(self) -> int:
+        """Sums per lane of the context memory."""
+        return self.heads // self.accumulator_lanes * self.kv_lora_rank
+
+    @property
+    def context_lane_bits(self) -> int:
+        """Bits of the lane within an element address of the context memory: ceil(log2 L)."""
+        return (self.accumulator_lanes - 1).bit_length()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all fields in their order."""
+        return asdict(self)

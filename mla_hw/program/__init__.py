@@ -1,0 +1,1 @@
+"""Instruction set, programs and the memory image."""
