@@ -1,0 +1,52 @@
+# `make help` lists what there is. Everything runs in .venv, which is set up from pyproject.toml.
+
+PYTHON ?= python3
+# Parallel test processes; a file's tests stay together, because they share built simulators.
+PYTEST_OPTIONS ?= -n auto --maxprocesses 8 --dist loadfile
+
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help venv demo test check-slow lint types format clean distclean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(READY) ## set up .venv with everything that is needed
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "mla-hw needs Python 3.11 or newer: make PYTHON=python3.11 ...")'
+	@echo "Setting up .venv from pyproject.toml; this takes a few minutes."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(READY) ## take examples/tiny-v3 through generate, simulate and synth
+	$(BIN)/python examples/demo.py
+
+test: $(READY) ## run the default tests
+	$(BIN)/python -m pytest -m "not slow" $(PYTEST_OPTIONS)
+	@command -v iverilog >/dev/null || echo "Icarus Verilog (iverilog) is not installed: its tests were left out."
+
+check-slow: $(READY) ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
+
+lint: $(READY) ## check style, format and spelling
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/codespell
+
+types: $(READY) ## check types
+	$(BIN)/mypy
+
+format: $(READY) ## sort imports and format
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+clean: ## delete what was built, but not .venv
+	rm -rf build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache
+	find . -name __pycache__ -not -path './.venv/*' -prune -exec rm -rf {} +
+
+distclean: clean ## delete .venv, too
+	rm -rf .venv

@@ -1,0 +1,147 @@
+"""``mla-hw synth``: resources of a generated core, and its clock after placement."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mla_hw.cli.synth_flow import RESOURCES, SynthFlow, Usage
+from mla_hw.errors import CapacityError, ConfigError
+
+__all__ = ["SynthReport", "Usage", "synth"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SynthReport:
+    """Result of :func:`synth`.
+
+    Parameters
+    ----------
+    board, device, package : str
+        What was built for.
+    speed_grade : int
+        Speed grade of the device.
+    lut, ff, dsp, bram : Usage
+        Resources as nextpnr counts them after packing, the adapter included: one flip-flop per bit
+        of the core's ports, one look-up table per bit of its outputs.
+    cells : mapping of str to int
+        Cells of each type in the netlist.
+    fmax_mhz : mapping of int to float
+        Highest clock of the core in MHz for each seed; empty without placement.
+    bitstream : str or None
+        Path of the bitstream of the fastest seed; None without placement.
+    tools : mapping of str to str
+        Version of each tool.
+    hash : str
+        Hash of the core's configuration, from its manifest.
+    """
+
+    board: str
+    device: str
+    package: str
+    speed_grade: int
+    lut: Usage
+    ff: Usage
+    dsp: Usage
+    bram: Usage
+    cells: Mapping[str, int]
+    fmax_mhz: Mapping[int, float]
+    bitstream: str | None
+    tools: Mapping[str, str]
+    hash: str
+
+    @property
+    def fits(self) -> bool:
+        """Whether the device has enough of every resource."""
+        usages = (self.lut, self.ff, self.dsp, self.bram)
+        return all(usage.used <= usage.available for usage in usages)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report in JSON's types; seeds become text."""
+        data: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        for name, _, _ in RESOURCES:
+            usage = data[name]
+            data[name] = {"used": usage.used, "available": usage.available}
+        data["cells"] = dict(self.cells)
+        data["fmax_mhz"] = {str(seed): value for seed, value in self.fmax_mhz.items()}
+        data["tools"] = dict(self.tools)
+        return data
+
+
+def synth(
+    directory: Path | str,
+    *,
+    place: bool = False,
+    seeds: Sequence[int] = (1,),
+    json_path: Path | str | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> SynthReport:
+    """Synthesise a generated core for its board, and place and route it if asked for.
+
+    Everything is written below ``directory/build/synth``.
+
+    Parameters
+    ----------
+    directory : Path or str
+        Folder that ``generate`` made: its manifest's ``board``, ``hash`` and ``ports``, and
+        ``verilog/*.v`` with the top module ``accelerator``.
+    place : bool
+        Place and route with every seed, and pack a bitstream of the fastest.
+    seeds : sequence of int
+        Seeds of the placement.
+    json_path : Path or str, optional
+        File to write the report to.
+    progress : callable, optional
+        Called with one line of text at each step.
+
+    Raises
+    ------
+    ConfigError
+        If the folder is not a generated one, or `seeds` is empty, repeats one or has a negative.
+    CapacityError
+        If the core is to be placed and the device is too small for it.
+    ToolError
+        If a tool is missing or fails; names its log file.
+    """
+    if place and (not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0):
+        raise ConfigError(f"seeds: expected different numbers of 0 or more, not {list(seeds)}")
+    flow = SynthFlow(Path(directory), progress or (lambda _: None))
+    cells = flow.synthesise()
+    usage = flow.pack()
+    fmax: dict[int, float] = {}
+    bitstream = None
+    if place:
+        for name, _, unit in RESOURCES:
+            if usage[name].used > usage[name].available:
+                raise CapacityError(
+                    usage[name].used,
+                    usage[name].available,
+                    unit,
+                    flow.board.device.name,
+                    "rows and columns of the hardware configuration set the size of the core",
+                )
+        fmax = {seed: flow.place(seed) for seed in seeds}
+        bitstream = flow.bitstream(max(fmax, key=lambda seed: fmax[seed]))
+    report = SynthReport(
+        board=flow.board.name,
+        device=flow.board.device.name,
+        package=flow.board.package,
+        speed_grade=flow.board.speed_grade,
+        **usage,
+        cells=cells,
+        fmax_mhz=fmax,
+        bitstream=str(bitstream) if bitstream else None,
+        tools=flow.tools,
+        hash=flow.hash,
+    )
+    if json_path is not None:
+        _write_json(Path(json_path), report.to_dict())
+    return report
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    try:
+        path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
