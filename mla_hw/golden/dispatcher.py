@@ -1,0 +1,220 @@
+"""Golden model of :class:`rtl_gen.units.dispatcher.Dispatcher`: a program with plain numbers."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mla_hw.errors import ProgramError
+from mla_hw.program.instructions import LOOP_DEPTH, Engine
+from mla_hw.program.program import Instruction
+from mla_hw.registers import POSITION_BITS
+
+__all__ = ["Resolved", "resolve"]
+
+_LOCAL_MASK = (1 << 24) - 1
+_BYTE_ADDRESS_MASK = (1 << 32) - 1
+_RESOLVED_AWAY = ("wait", "once", "post", "final", "base", "tile_k", "tile_n")
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """An executed instruction whose operands are plain numbers.
+
+    Parameters
+    ----------
+    index : int
+        Place in the program.
+    iteration : tuple of int
+        Indices of the loops around it, outermost first.
+    name : str
+        Mnemonic.
+    engine : Engine
+        Who executes it.
+    fields : dict of str to int
+        Fields of its kind by name, 0 where the program says nothing: ``a``, ``b`` and ``c`` with
+        their strides added; ``k`` and ``n`` with the tile's token count in its place. An operand
+        in memory is ``address``, in bytes, instead of ``a``. SOFTMAX has ``first``, 1 for the
+        first tile.
+    wait, post : int
+        Masks of the semaphores that are taken before the start and given at the end.
+    """
+
+    index: int
+    iteration: tuple[int, ...]
+    name: str
+    engine: Engine
+    fields: dict[str, int]
+    wait: int = 0
+    post: int = 0
+
+
+@dataclass(slots=True)
+class _Loop:
+    start: int
+    left: int
+    step: int = 1
+    tiled: bool = False
+    index: int = 0
+
+    @property
+    def last(self) -> bool:
+        return self.left <= self.step
+
+
+class _Loops:
+    """The loops around the current instruction."""
+
+    def __init__(self, position: int, tile_tokens: int) -> None:
+        self.stack: list[_Loop] = []
+        self.position = position
+        self.tile_tokens = tile_tokens
+
+    @property
+    def tile(self) -> _Loop | None:
+        return next((loop for loop in self.stack if loop.tiled), None)
+
+    def indices(self) -> tuple[int, ...]:
+        return tuple(loop.index for loop in self.stack)
+
+    def tokens(self, where: str) -> int:
+        """Count the cached tokens of the current tile."""
+        if self.tile is None:
+            raise ProgramError(f"{where}: a tile's token count needs a LOOP tile_n around it")
+        return min(self.tile_tokens, self.tile.left)
+
+    def enter(self, start: int, count: int, tiled: int, where: str) -> None:
+        if len(self.stack) == LOOP_DEPTH:
+            raise ProgramError(f"{where}: loops nest at most {LOOP_DEPTH} deep")
+        if tiled:
+            if self.tile is not None:
+                raise ProgramError(f"{where}: a loop over tiles within a loop over tiles")
+            self.stack.append(_Loop(start, self.position + 1, self.tile_tokens, tiled=True))
+            return
+        if not 0 < count < 1 << POSITION_BITS:
+            raise ProgramError(
+                f"{where}: n must be from 1 to {(1 << POSITION_BITS) - 1} iterations, not {count}"
+            )
+        self.stack.append(_Loop(start, count))
+
+    def next(self, counter: int, where: str) -> int:
+        """Return the instruction that follows NEXT at ``counter``."""
+        if not self.stack:
+            raise ProgramError(f"{where}: there is no loop to end")
+        loop = self.stack[-1]
+        if loop.last:
+            self.stack.pop()
+            return counter + 1
+        loop.index += 1
+        loop.left -= loop.step
+        return loop.start
+
+
+def resolve(
+    program: Sequence[Instruction],
+    *,
+    position: int,
+    tile_tokens: int,
+    bases: Sequence[int],
+    port_bytes: int,
+) -> Iterator[Resolved]:
+    """Execute a program's control flow; yield every instruction with plain numbers.
+
+    Parameters
+    ----------
+    program : sequence of Instruction
+    position : int
+        Tokens that are cached already; the new token is row ``position`` and belongs to the last
+        tile.
+    tile_tokens : int
+        Cached tokens per tile.
+    bases : sequence of int
+        Base registers, byte addresses, in the order of the field ``base``.
+    port_bytes : int
+        Bytes per beat.
+
+    Yields
+    ------
+    Resolved
+        In program order, LOOP, NEXT, POST and HALT included; the last one is HALT. An engine
+        executes its own ones in this order.
+
+    Raises
+    ------
+    ProgramError
+        Where the core would stop with an error: loops that nest too deep or do not match, a
+        tile's token count outside a loop over tiles, a loop without iterations, no HALT.
+    """
+    if not 0 <= position < 1 << POSITION_BITS:
+        raise ProgramError(f"position must be from 0 to {(1 << POSITION_BITS) - 1}, not {position}")
+    loops = _Loops(position, tile_tokens)
+    counter = 0
+    while counter < len(program):
+        instruction = program[counter]
+        where = f"instruction {counter} ({instruction.name})"
+        resolved = _resolve_one(counter, instruction, loops, bases, port_bytes)
+        if instruction.name == "HALT" and loops.stack:
+            raise ProgramError(f"{where}: a loop around it has no NEXT")
+        yield resolved
+        if instruction.name == "HALT":
+            return
+        if instruction.name == "LOOP":
+            loops.enter(counter + 1, instruction["n"], instruction["tile_n"], where)
+        counter = loops.next(counter, where) if instruction.name == "NEXT" else counter + 1
+    raise ProgramError(f"The program of {len(program)} instructions ends without HALT")
+
+
+def _resolve_one(
+    counter: int,
+    instruction: Instruction,
+    loops: _Loops,
+    bases: Sequence[int],
+    port_bytes: int,
+) -> Resolved:
+    given = dict(instruction.values)
+    kind = instruction.kind
+    fields = {
+        name: given.get(name, 0)
+        for name in kind.fields
+        if name not in _RESOLVED_AWAY and "_stride" not in name
+    }
+    indices = loops.indices()
+    in_memory = "base" in kind.fields
+    for operand in ("a", "b", "c"):
+        if operand in fields:
+            fields[operand] = _sum(
+                operand, given, indices, loops.position if in_memory and operand == "a" else None
+            )
+    if in_memory:
+        address = bases[given.get("base", 0)] + fields.pop("a") * port_bytes
+        fields["address"] = address & _BYTE_ADDRESS_MASK
+    for operand in ("a", "b", "c"):
+        if operand in fields:
+            fields[operand] &= _LOCAL_MASK
+    if instruction.name != "LOOP":
+        for count in ("k", "n"):
+            if given.get(f"tile_{count}"):
+                fields[count] = loops.tokens(f"instruction {counter} ({instruction.name})")
+    if instruction.name == "SOFTMAX":
+        fields["first"] = int(loops.tile is None or loops.tile.index == 0)
+    first = not any(indices)
+    last = not loops.stack or loops.stack[-1].last
+    return Resolved(
+        counter,
+        indices,
+        instruction.name,
+        kind.engine,
+        fields,
+        wait=given.get("wait", 0) | (given.get("once", 0) if first else 0),
+        post=given.get("post", 0) | (given.get("final", 0) if last else 0),
+    )
+
+
+def _sum(
+    operand: str, given: dict[str, int], indices: tuple[int, ...], position: int | None
+) -> int:
+    """Offset plus strides × indices; ``position`` replaces the index of the third stride."""
+    factors = list(indices) + [0] * (LOOP_DEPTH - len(indices))
+    if position is not None:
+        factors[-1] = position
+    return given.get(operand, 0) + sum(
+        given.get(f"{operand}_stride{level}", 0) * factor for level, factor in enumerate(factors)
+    )

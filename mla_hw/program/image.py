@@ -1,0 +1,170 @@
+"""The memory image: regions, and the bytes of everything but the cache."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mla_hw.hardware import BURST_BEATS, CoreConfig
+from mla_hw.program.program import Program
+from mla_hw.quant.quantize import QuantizedLayer, rope_rows
+from mla_hw.schedule.schedule import Schedule, WeightTiles
+
+__all__ = ["REGIONS", "MemoryMap", "Region", "TensorPlace", "build_image", "map_memory"]
+
+#: Regions in the order of the base address registers, which is also their order in memory.
+REGIONS = ("program", "weights", "constants", "rope", "x", "y", "cache")
+
+
+@dataclass(frozen=True, slots=True)
+class Region:
+    """A piece of memory.
+
+    Parameters
+    ----------
+    offset, size : int
+        In bytes; the offset is a multiple of a burst.
+    """
+
+    offset: int
+    size: int
+
+    @property
+    def end(self) -> int:
+        """First byte behind."""
+        return self.offset + self.size
+
+
+@dataclass(frozen=True, slots=True)
+class TensorPlace:
+    """Where one projection (of one head) lies in the weights region."""
+
+    projection: str
+    head: int | None
+    offset: int
+    size: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MemoryMap:
+    """Where everything lies.
+
+    Parameters
+    ----------
+    regions : dict
+        By name, in the order of :data:`REGIONS`.
+    tensors : tuple of TensorPlace
+        Within the weights region.
+    context : int
+        Cached tokens that the cache and RoPE regions hold.
+    """
+
+    regions: dict[str, Region]
+    tensors: tuple[TensorPlace, ...]
+    context: int
+
+    @property
+    def size(self) -> int:
+        """Bytes in all, the cache included."""
+        return max(region.end for region in self.regions.values())
+
+    @property
+    def image_size(self) -> int:
+        """Bytes that are stored: all but the cache."""
+        return self.regions["cache"].offset
+
+
+def rope_row_bytes(core: CoreConfig) -> int:
+    """Bytes of one row of the RoPE table, padded to a beat."""
+    return -(-2 * core.qk_rope_head_dim // core.port_bytes) * core.port_bytes
+
+
+def map_memory(schedule: Schedule, program: Program, hidden_size: int, context: int) -> MemoryMap:
+    """Lay out the regions for a context of ``context`` tokens."""
+    core = schedule.core
+    burst = BURST_BEATS * core.port_bytes
+    tensors, weights = [], 0
+    for stream in schedule.streams:
+        for tiles in stream:
+            size = tiles.bytes(core.columns)
+            tensors.append(TensorPlace(tiles.projection, tiles.head, weights, size))
+            weights += size
+        weights = -(-weights // core.port_bytes) * core.port_bytes
+    sizes = {
+        "program": 4 * len(program.encode()),
+        "weights": weights,
+        "constants": 4 * core.constants,
+        "rope": context * rope_row_bytes(core),
+        "x": 2 * hidden_size,
+        "y": 2 * hidden_size,
+        "cache": context * core.row_bytes,
+    }
+    regions, offset = {}, 0
+    for name in REGIONS:
+        regions[name] = Region(offset, sizes[name])
+        offset = -(-(offset + sizes[name]) // burst) * burst
+    return MemoryMap(regions=regions, tensors=tuple(tensors), context=context)
+
+
+def build_image(
+    schedule: Schedule, program: Program, layer: QuantizedLayer, memory: MemoryMap
+) -> bytes:
+    """Fill the regions: program, weights, constants and RoPE table; x and y stay 0."""
+    image = np.zeros(memory.image_size, np.uint8)
+
+    def put(name: str, data: NDArray[np.generic], offset: int = 0) -> None:
+        raw = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
+        start = memory.regions[name].offset + offset
+        image[start : start + len(raw)] = raw
+
+    core = schedule.core
+    put("program", program.encode().astype("<u4"))
+    places = iter(memory.tensors)
+    for tiles in _all_tiles(schedule):
+        put("weights", _tile_bytes(layer, tiles, core.columns), next(places).offset)
+    put("constants", constant_words(schedule, layer).astype("<u4"))
+    table = rope_rows(layer.config, memory.context)
+    rows = np.zeros((memory.context, rope_row_bytes(core) // 2), "<i2")
+    rows[:, : table.shape[1]] = table
+    put("rope", rows)
+    return image.tobytes()
+
+
+def _all_tiles(schedule: Schedule) -> Iterator[WeightTiles]:
+    for stream in schedule.streams:
+        yield from stream
+
+
+def _tile_bytes(layer: QuantizedLayer, tiles: WeightTiles, columns: int) -> NDArray[np.uint8]:
+    """[tile][C requantise constants, then step][C] bytes."""
+    projection = layer.projections[tiles.projection]
+    weights, multiplier = projection.weights, projection.multiplier
+    if tiles.head is not None:
+        weights, multiplier = weights[tiles.head], multiplier[tiles.head]
+    count = -(-tiles.channels // columns)
+    padded = np.zeros((count * columns, tiles.steps), np.int8)
+    padded[: tiles.channels] = weights
+    constants = np.zeros(count * columns, "<u2")
+    constants[: tiles.channels] = multiplier
+    body = padded.reshape(count, columns, tiles.steps).transpose(0, 2, 1).view(np.uint8)
+    head = constants.reshape(count, columns).view(np.uint8).reshape(count, 2, columns)
+    return np.concatenate([head, body], axis=1)
+
+
+def constant_words(schedule: Schedule, layer: QuantizedLayer) -> NDArray[np.uint32]:
+    """32-bit layer constants in the order of the schedule's table."""
+    values, words = layer.constants, {}
+    for name, projection in layer.projections.items():
+        words[name] = projection.pre | projection.post << 8
+    words["score"] = values["score_pre"] | values["score_post"] << 8
+    words["context"] = values["context_shift"]
+    words["key"] = values["key_ratio"] | values["key_ratio_shift"] << 16
+    for name in ("epsilon_q", "epsilon_kv"):
+        if name in values:
+            words[name] = values[name] & 0xFFFFFFFF
+            words[f"{name}+"] = values[name] >> 32
+    table = np.zeros(len(schedule.constants), np.uint32)
+    for name, index in schedule.constants.items():
+        table[index] = words[name]
+    return table

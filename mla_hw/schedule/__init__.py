@@ -1,0 +1,7 @@
+"""From a layer's dimensions to steps bound to engines, with placed buffers."""
+
+from mla_hw.schedule.placement import Buffer, Placement
+from mla_hw.schedule.schedule import Event, Loop, Schedule, Step
+from mla_hw.schedule.scheduler import schedule_layer
+
+__all__ = ["Buffer", "Event", "Loop", "Placement", "Schedule", "Step", "schedule_layer"]
