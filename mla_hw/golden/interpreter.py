@@ -23,6 +23,7 @@ from mla_hw.program.program import Program
 
 __all__ = ["Machine"]
 
+
 class Machine:
     """The core as the program sees it: memory, on-chip buffers, and what instructions do.
 
@@ -166,9 +167,7 @@ class Machine:
         # Exact: sums stay far below 2^53.
         acc = (operand.astype(np.float64) @ weights).astype(np.int64)[: f["n"]]
         shifts = int(self.constants[f["constant"]])
-        values, saturated = requantize(
-            acc, multiplier[: f["n"]], shifts & 31, shifts >> 8 & 31
-        )
+        values, saturated = requantize(acc, multiplier[: f["n"]], shifts & 31, shifts >> 8 & 31)
         self._count(self._constant_names[f["constant"]], saturated)
         target = _choice(f, "target")
         if target == "scratch":
@@ -191,9 +190,7 @@ class Machine:
         places = self._tile_places(tokens)
         latents = self.ring[places]
         key_start = core.latent_words * core.columns
-        keys = np.concatenate(
-            [latents[:, :kv], latents[:, key_start : key_start + rope]], axis=1
-        )
+        keys = np.concatenate([latents[:, :kv], latents[:, key_start : key_start + rope]], axis=1)
         acc = (keys.astype(np.float64) @ queries.astype(np.float64)).astype(np.int64).T
         shifts, scale = int(self.constants[f["constant"]]), self.ring_scale[places]
         scores, saturated = scale_scores(acc, scale, shifts & 31, shifts >> 8 & 31)
@@ -327,7 +324,8 @@ class Machine:
     def _get_spread(self, half: int, element: int, count: int) -> Ints:
         elements = element + np.arange(count)
         bits = self.core.spread_bits
-        return self.halves[half, elements >> bits, elements & ((1 << bits) - 1)]
+        taken = self.halves[half, elements >> bits, elements & ((1 << bits) - 1)]
+        return np.asarray(taken, np.int64)
 
     def _put_spread(self, half: int, element: int, values: Ints) -> None:
         elements = element + np.arange(len(values))

@@ -11,7 +11,7 @@ ROPE_FRACTION = 14
 
 
 def rotate_pairs(values: Ints, table: Ints) -> tuple[Ints, int]:
-    """Rotate adjacent pairs (0, 1), (2, 3), …
+    """Rotate adjacent pairs (0, 1), (2, 3) and so on.
 
     Either pairing of the checkpoint becomes adjacent by the order in which the memory image
     holds the rows of the projections.

@@ -105,8 +105,10 @@ def softmax_tile(
     tile_total = int(round_shift(value << GUARD_BITS, whole).sum())
     probabilities = round_shift(value * token_scale, 15 + whole)
     if state is None:
-        return probabilities, SoftmaxState(tile_exponent, tile_total), ShiftControl(
-            True, False, 0, False
+        return (
+            probabilities,
+            SoftmaxState(tile_exponent, tile_total),
+            ShiftControl(True, False, 0, False),
         )
     delta = tile_exponent - state.exponent
     if swap := delta > 0:

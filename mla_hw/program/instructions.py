@@ -161,7 +161,7 @@ _TABLE = (
         1,
         Engine.READER,
         _expand(*_SEMAPHORE_FIELDS, "target", "base", "k", "n", "a", "c"),
-        "Copy n beats from memory to the activation buffer (spread), the RoPE row or the constants.",
+        "Copy n beats from memory to activation buffer (spread), RoPE row or layer constants.",
         "a: beats from the base register; its third stride counts the position instead of a loop. "
         "c: element address in the projection half (target spread), else first entry. "
         "k: elements (int16 for spread, 32-bit entries otherwise); the rest of the last beat is "

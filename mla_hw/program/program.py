@@ -53,9 +53,7 @@ class Instruction:
             does not fit its field.
         """
         if name not in INSTRUCTIONS:
-            raise ProgramError(
-                f"Unknown instruction {name!r}; known are {', '.join(INSTRUCTIONS)}"
-            )
+            raise ProgramError(f"Unknown instruction {name!r}; known are {', '.join(INSTRUCTIONS)}")
         kind = INSTRUCTIONS[name]
         numbers = {}
         for field_name, value in values.items():
@@ -105,8 +103,7 @@ class Instruction:
             raise ProgramError(f"Unknown opcode {opcode}")
         kind = _BY_OPCODE[opcode]
         values = {
-            name: word >> FIELDS[name].lsb & ((1 << FIELDS[name].width) - 1)
-            for name in kind.fields
+            name: word >> FIELDS[name].lsb & ((1 << FIELDS[name].width) - 1) for name in kind.fields
         }
         instruction = cls.make(kind.name, **values)
         if instruction.encode() != word:
@@ -135,9 +132,11 @@ class Instruction:
 
     def _address_text(self, name: str) -> str:
         terms = [str(self[name])] if self[name] else []
-        for level in range(LOOP_DEPTH):
-            if stride := self[f"{name}_stride{level}"]:
-                terms.append(f"{stride}*{_index_name(self.name, level)}")
+        terms += [
+            f"{stride}*{_index_name(self.name, level)}"
+            for level in range(LOOP_DEPTH)
+            if (stride := self[f"{name}_stride{level}"])
+        ]
         return "+".join(terms) or "0"
 
 
@@ -154,9 +153,7 @@ def _number(mnemonic: str, field: Field, value: int | str) -> int:
             )
         return field.choices.index(value)
     if not 0 <= value < 1 << field.width or (field.choices and value >= len(field.choices)):
-        raise ProgramError(
-            f"{mnemonic} {field.name} = {value} does not fit its {field.width} bits"
-        )
+        raise ProgramError(f"{mnemonic} {field.name} = {value} does not fit its {field.width} bits")
     return int(value)
 
 
@@ -189,16 +186,14 @@ class Program:
 
     @classmethod
     def decode(cls, words: Iterable[int], semaphores: tuple[str, ...] = ()) -> Self:
-        """Invert :meth:`encode`; without names semaphores are called s0, s1, …"""
+        """Invert :meth:`encode`; semaphores without names are s0 to s15."""
         flat = [int(word) for word in words]
         if len(flat) % INSTRUCTION_WORDS:
             raise ProgramError(
                 f"A program is a multiple of {INSTRUCTION_WORDS} words, not {len(flat)}"
             )
         instructions = tuple(
-            Instruction.decode(
-                sum(flat[start + i] << 32 * i for i in range(INSTRUCTION_WORDS))
-            )
+            Instruction.decode(sum(flat[start + i] << 32 * i for i in range(INSTRUCTION_WORDS)))
             for start in range(0, len(flat), INSTRUCTION_WORDS)
         )
         return cls(instructions, semaphores or tuple(f"s{i}" for i in range(SEMAPHORES)))

@@ -40,17 +40,21 @@ class Calibration:
     key_level: float
 
 
-def calibrate(folded: FoldedLayer, x: NDArray[np.floating]) -> Calibration:
+def calibrate(
+    folded: FoldedLayer, x: NDArray[np.floating], *, context: int | None = None
+) -> Calibration:
     """Decode the calibration rows as one sequence in float64 and keep what scales need.
 
     Parameters
     ----------
     folded : FoldedLayer
     x : [n, hidden_size]
+    context : int or None
+        Tokens that the RoPE table is made for; None takes n.
     """
     config, nope = folded.config, folded.config.qk_nope_head_dim
     captured = _CAPTURED + (("q_down",) if config.q_lora_rank is not None else ())
-    values = evaluate(build_graph(config), folded.operands, x, capture=captured)
+    values = evaluate(build_graph(config), folded.operands, x, capture=captured, context=context)
     query = values.pop("q")
     tensors = {
         **values,

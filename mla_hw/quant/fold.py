@@ -36,14 +36,14 @@ class FoldedLayer:
 
 
 def pair_order(config: ModelConfig) -> NDArray[np.int64]:
-    """Order of the checkpoint's RoPE rows in which pairs are adjacent: (0, 1), (2, 3), …"""
+    """Order of the checkpoint's RoPE rows in which pairs are adjacent."""
     rows = np.arange(config.qk_rope_head_dim)
     if config.rope_interleave:
         return rows
     return rows.reshape(2, -1).T.ravel()
 
 
-def fold(layer: LayerWeights, x: Array) -> FoldedLayer:
+def fold(layer: LayerWeights, x: NDArray[np.floating]) -> FoldedLayer:
     """Fold norm weights into the next projection and even out the RoPE key's channels.
 
     q_a_layernorm goes into q_b, kv_a_layernorm into both halves of kv_b. A gain per RoPE pair

@@ -20,7 +20,14 @@ from mla_hw.quant.calibrate import HEADROOM, Calibration
 from mla_hw.quant.fold import FoldedLayer, pair_order
 from mla_hw.rope import rope_table
 
-__all__ = ["Projection", "QuantizedLayer", "quantize", "quantize_weight", "rope_rows"]
+__all__ = [
+    "Projection",
+    "QuantizedLayer",
+    "quantize",
+    "quantize_hidden",
+    "quantize_weight",
+    "rope_rows",
+]
 
 _INT16 = 32767
 _MAX_SHIFT = 31
@@ -71,7 +78,12 @@ class QuantizedLayer:
 
     def quantize_hidden(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
         """Turn hidden states into the integers that the core reads."""
-        return np.clip(np.rint(x / self.scales["x"]), -_INT16, _INT16).astype(np.int64)
+        return quantize_hidden(x, self.scales["x"])
+
+
+def quantize_hidden(x: NDArray[np.floating], scale: float) -> NDArray[np.int64]:
+    """Turn hidden states into the integers that the core reads."""
+    return np.clip(np.rint(np.asarray(x, np.float64) / scale), -_INT16, _INT16).astype(np.int64)
 
 
 def quantize_weight(weight: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
@@ -217,9 +229,7 @@ def _epsilon(config: ModelConfig, length: int, scale: float) -> int:
     return min(max(1, round(length * config.inner_norm_eps / scale**2)), (1 << 40) - 1)
 
 
-def _score_pre(
-    folded: FoldedLayer, calibration: Calibration, scales: dict[str, float]
-) -> int:
+def _score_pre(folded: FoldedLayer, calibration: Calibration, scales: dict[str, float]) -> int:
     """Shift after which the largest possible score sum fits 24 bits, by Cauchy-Schwarz.
 
     A row of int8 latents and keys cannot be longer than 127·√length, a query of the calibration

@@ -99,10 +99,20 @@ class _Scheduler:
         heads, final = config.num_attention_heads, 5 + 4 * len(self.passes)
         all_groups = -(-heads // self.hardware.rows)
         compressed = config.q_lora_rank is not None
-        spread = lambda elements: -(-elements >> self.spread_bits)  # noqa: E731
+
+        def spread(elements: int) -> int:
+            return -(-elements >> self.spread_bits)
+
         spec = [
             ("x", "projection", "spread", spread(config.hidden_size), 0, 2 if compressed else 4),
-            ("q_nope", "projection", "spread", spread(heads * config.qk_nope_head_dim), 4, final - 4),
+            (
+                "q_nope",
+                "projection",
+                "spread",
+                spread(heads * config.qk_nope_head_dim),
+                4,
+                final - 4,
+            ),
             ("q_lat", "projection", "lanes", groups * config.kv_lora_rank, 5, final - 3),
             ("o", "projection", "spread", spread(heads * config.v_head_dim), 8, final),
             ("q_rope", "vector", "lanes", all_groups * config.qk_rope_head_dim, 3, final - 3),
@@ -304,17 +314,20 @@ class _Scheduler:
         if config.q_lora_rank is not None:
             rank = config.q_lora_rank
             body += self._whole(
-                "q_a", "q_down", rank, "x", self._scratch("q_down"),
-                waits=loaded, tells=(Event("q_down"),),
+                "q_a",
+                "q_down",
+                rank,
+                "x",
+                self._scratch("q_down"),
+                waits=loaded,
+                tells=(Event("q_down"),),
             )
             loaded = ()
             query = "c_q"
         body += self._whole(
             "kv_a", "kv_latent", config.kv_lora_rank, "x", self._scratch("kv_latent"), waits=loaded
         )
-        body += self._whole(
-            "kv_a", "k_pe", rope, "x", self._scratch("k_pe"), tells=(Event("kv"),)
-        )
+        body += self._whole("kv_a", "k_pe", rope, "x", self._scratch("k_pe"), tells=(Event("kv"),))
         vector: list[Step | Loop] = []
         if config.q_lora_rank is not None:
             vector.append(
@@ -387,8 +400,13 @@ class _Scheduler:
         phase = "q" if query == "x" else "q_b"
         waits = (Event("c_q"),) if query == "c_q" else ()
         body += self._whole(
-            phase, "q_pe", heads * rope, query, self._scratch("q_pe"),
-            waits=waits, tells=(Event("q_pe"),),
+            phase,
+            "q_pe",
+            heads * rope,
+            query,
+            self._scratch("q_pe"),
+            waits=waits,
+            tells=(Event("q_pe"),),
         )
         body.append(
             Step(
@@ -591,9 +609,7 @@ class _Scheduler:
     def _output(self) -> list[Step | Loop]:
         hidden, port = self.config.hidden_size, self.hardware.port_bytes
         return [
-            *self._whole(
-                "o", "y", hidden, "o", {"target": "output", "c": 0}, tells=(Event("y"),)
-            ),
+            *self._whole("o", "y", hidden, "o", {"target": "output", "c": 0}, tells=(Event("y"),)),
             Step(
                 instruction="STORE",
                 phase="o",
@@ -606,6 +622,4 @@ class _Scheduler:
 
 def _count(body: tuple[Step | Loop, ...] | list[Step | Loop]) -> int:
     """Instructions that a body becomes."""
-    return sum(
-        _count(item.body) + 2 if isinstance(item, Loop) else 1 for item in body
-    )
+    return sum(_count(item.body) + 2 if isinstance(item, Loop) else 1 for item in body)

@@ -1,0 +1,280 @@
+"""A compiled layer: everything between the checkpoint and the gateware, as one value."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mla_hw.checkpoint import LayerWeights
+from mla_hw.config import ModelConfig
+from mla_hw.errors import CapacityError, ConfigError
+from mla_hw.golden.interpreter import Machine
+from mla_hw.graph import build_graph
+from mla_hw.hardware import CoreConfig, HardwareConfig
+from mla_hw.program.image import MemoryMap, Region, TensorPlace, build_image, map_memory
+from mla_hw.program.instructions import INSTRUCTIONS
+from mla_hw.program.lower import lower
+from mla_hw.program.program import Program
+from mla_hw.program.verify import verify_program
+from mla_hw.quant import QuantizedLayer, calibrate, fold, quantize
+from mla_hw.quant.quantize import quantize_hidden
+from mla_hw.schedule import Schedule, schedule_layer
+
+__all__ = ["DEFAULT_CONTEXT", "MANIFEST_FORMAT", "Design", "compile_layer", "configuration_hash"]
+
+DEFAULT_CONTEXT = 4096
+MANIFEST_FORMAT = 1
+_CALIBRATION_ROWS = 64
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Design:
+    """What simulation and reports need to know of a generated folder.
+
+    Parameters
+    ----------
+    model : ModelConfig
+    hardware : HardwareConfig
+    core : CoreConfig
+    program : Program
+    memory : MemoryMap
+    image : bytes
+        Memory without the cache; empty when the folder was generated without it.
+    scales : dict
+        Value of one step of every tensor.
+    constants : dict
+        Index of each layer constant.
+    manifest : dict
+        Everything else that ``manifest.json`` says.
+    """
+
+    model: ModelConfig
+    hardware: HardwareConfig
+    core: CoreConfig
+    program: Program
+    memory: MemoryMap
+    image: bytes
+    scales: dict[str, float]
+    constants: dict[str, int]
+    manifest: dict[str, Any]
+
+    @property
+    def regions(self) -> dict[str, Region]:
+        """Regions of the memory by name."""
+        return self.memory.regions
+
+    @property
+    def context(self) -> int:
+        """Cached tokens that the regions hold."""
+        return self.memory.context
+
+    def quantize_hidden(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
+        """Turn hidden states into the integers that the core reads."""
+        return quantize_hidden(x, self.scales["x"])
+
+    def machine(self) -> Machine:
+        """Make an interpreter with a fresh copy of the image and an empty cache."""
+        return Machine(self.core, self.program, self.memory, self.image, self.constants)
+
+    @classmethod
+    def load(cls, directory: Path | str) -> Self:
+        """Read a folder that ``generate`` made.
+
+        Raises
+        ------
+        ConfigError
+            When the folder is not one, or its files do not belong together.
+        """
+        folder = Path(directory)
+        path = folder / "manifest.json"
+        if not path.is_file():
+            raise ConfigError(f"{folder} has no manifest.json: it is not a folder of generate")
+        try:
+            manifest = json.loads(path.read_text())
+            if manifest["format"] != MANIFEST_FORMAT:
+                raise ConfigError(
+                    f"{path} has format {manifest['format']}, this version reads "
+                    f"{MANIFEST_FORMAT}: generate the folder again"
+                )
+            semaphores = tuple(manifest["semaphores"])
+            words = np.frombuffer((folder / "program.bin").read_bytes(), "<u4")
+            image = folder / "image.bin"
+            return cls(
+                model=ModelConfig.from_dict(manifest["model"]),
+                hardware=HardwareConfig.from_dict(manifest["hardware"]),
+                core=CoreConfig(**manifest["core"]),
+                program=Program.decode(words.tolist(), semaphores),
+                memory=_memory_from_dict(manifest),
+                image=image.read_bytes() if image.is_file() else b"",
+                scales=manifest["scales"],
+                constants=manifest["constants"],
+                manifest=manifest,
+            )
+        except (KeyError, TypeError, ValueError, OSError) as error:
+            if isinstance(error, ConfigError):
+                raise
+            raise ConfigError(f"{folder} is damaged ({error!r}): generate it again") from None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CompiledLayer:
+    """Result of :func:`compile_layer`, with the stages that led there."""
+
+    design: Design
+    schedule: Schedule
+    layer: QuantizedLayer
+
+
+def configuration_hash(core: CoreConfig, model: ModelConfig) -> str:
+    """64-bit hash over hardware, instruction table and layer dimensions, as 16 hex digits."""
+    table = [
+        (kind.name, kind.opcode, kind.engine.value, kind.fields) for kind in INSTRUCTIONS.values()
+    ]
+    dimensions = {
+        name: getattr(model, name)
+        for name in (
+            "hidden_size",
+            "num_attention_heads",
+            "q_lora_rank",
+            "kv_lora_rank",
+            "qk_nope_head_dim",
+            "qk_rope_head_dim",
+            "v_head_dim",
+        )
+    }
+    text = json.dumps([core.to_dict(), table, dimensions], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def calibration_rows(hidden_size: int) -> NDArray[np.float64]:
+    """Rows that stand in for a calibration file: seeded N(0, 1)."""
+    return np.random.default_rng(0).standard_normal((_CALIBRATION_ROWS, hidden_size))
+
+
+def compile_layer(
+    weights: LayerWeights,
+    hardware: HardwareConfig,
+    *,
+    context: int | None = None,
+    calibration: NDArray[np.floating] | None = None,
+    multiplier: str = "portable",
+    pass_groups: int | None = None,
+    memory_bytes: int | None = None,
+    memory_name: str = "memory",
+    board: str = "",
+) -> CompiledLayer:
+    """Take a layer through folding, quantisation, scheduling and assembly.
+
+    Parameters
+    ----------
+    weights : LayerWeights
+    hardware : HardwareConfig
+    context : int or None
+        Cached tokens; None takes min(max_position_embeddings, 4096).
+    calibration : [n, hidden_size] or None
+        Rows that fix the scales; None takes 64 seeded N(0, 1) rows.
+    multiplier : str
+        What ``multiplier: auto`` stands for.
+    pass_groups : int or None
+        As in :func:`~mla_hw.schedule.schedule_layer`.
+    memory_bytes : int or None
+        Size of the board's memory; None does not check.
+    memory_name, board : str
+        For messages and the manifest.
+
+    Raises
+    ------
+    CapacityError
+        When the regions exceed the memory; it names the largest context that fits.
+    """
+    config = weights.config
+    if context is None:
+        context = min(config.max_position_embeddings, DEFAULT_CONTEXT)
+    if not 1 <= context <= config.max_position_embeddings:
+        raise ConfigError(
+            f"context must be from 1 to max_position_embeddings = "
+            f"{config.max_position_embeddings}, not {context}"
+        )
+    rows = calibration_rows(config.hidden_size) if calibration is None else calibration
+    schedule = schedule_layer(config, hardware, multiplier=multiplier, pass_groups=pass_groups)
+    program = lower(schedule)
+    verify_program(program)
+    memory = map_memory(schedule, program, config.hidden_size, context)
+    if memory_bytes is not None and memory.size > memory_bytes:
+        raise _too_large(schedule, program, config, memory, memory_bytes, memory_name)
+    folded = fold(weights, rows)
+    statistics = calibrate(folded, rows, context=max(context, len(rows)))
+    layer = quantize(folded, statistics)
+    image = build_image(schedule, program, layer, memory)
+    start = memory.regions["weights"].offset
+    manifest = {
+        "format": MANIFEST_FORMAT,
+        "hash": configuration_hash(schedule.core, config),
+        "weights_hash": hashlib.sha256(image[start:]).hexdigest()[:16],
+        "board": board,
+        "layer": weights.layer,
+        "model": config.to_dict(),
+        "hardware": hardware.to_dict(),
+        "core": schedule.core.to_dict(),
+        "context": context,
+        "passes": [[heads.start, heads.stop] for heads in schedule.passes],
+        "semaphores": list(program.semaphores),
+        "constants": schedule.constants,
+        "layer_constants": layer.constants,
+        "scales": layer.scales,
+        "calibration": {"rows": statistics.rows, "maxima": statistics.maxima},
+        "regions": {name: asdict(region) for name, region in memory.regions.items()},
+        "memory_bytes": memory.size,
+        "tensors": [asdict(tensor) for tensor in memory.tensors],
+        "macs": {phase: _macs_line(config, phase) for phase in build_graph(config).phases},
+    }
+    design = Design(
+        model=config,
+        hardware=hardware,
+        core=schedule.core,
+        program=program,
+        memory=memory,
+        image=image,
+        scales=layer.scales,
+        constants=schedule.constants,
+        manifest=manifest,
+    )
+    return CompiledLayer(design=design, schedule=schedule, layer=layer)
+
+
+def _macs_line(config: ModelConfig, phase: str) -> dict[str, int]:
+    """Count useful MACs of a phase: fixed + per_token · cached tokens (the own one included)."""
+    graph = build_graph(config)
+    one, two = graph.macs(1, phase), graph.macs(2, phase)
+    return {"fixed": 2 * one - two, "per_token": two - one}
+
+
+def _too_large(
+    schedule: Schedule,
+    program: Program,
+    config: ModelConfig,
+    memory: MemoryMap,
+    memory_bytes: int,
+    memory_name: str,
+) -> CapacityError:
+    """Find the largest context that fits, by bisection over the memory map itself."""
+    low, high = 0, memory.context
+    while high - low > 1:
+        middle = (low + high) // 2
+        fits = map_memory(schedule, program, config.hidden_size, middle).size <= memory_bytes
+        low, high = (middle, high) if fits else (low, middle)
+    hint = f"the largest --context that fits is {low}" if low else "no --context fits"
+    return CapacityError(memory.size, memory_bytes, "bytes", memory_name, hint)
+
+
+def _memory_from_dict(manifest: Mapping[str, Any]) -> MemoryMap:
+    return MemoryMap(
+        regions={name: Region(**region) for name, region in manifest["regions"].items()},
+        tensors=tuple(TensorPlace(**tensor) for tensor in manifest["tensors"]),
+        context=manifest["context"],
+    )
