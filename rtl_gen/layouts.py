@@ -180,5 +180,3 @@ def read_port_signature(shape: object, depth: int) -> Signature:
 def multiplier_signature() -> Signature:
     """Shared 16×16 signed multiplier, seen from its user; see ``Multiplier`` for the latency."""
     return Signature({"a": Out(signed(16)), "b": Out(signed(16)), "p": In(signed(32))})
-
-

@@ -1,0 +1,197 @@
+"""``mla-hw``: arguments, printing and exit codes."""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from mla_hw.cli.versions import project_version
+from mla_hw.errors import MlaHwError
+
+__all__ = ["main"]
+
+_PROGRAM = "mla-hw"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit code.
+
+    An error that the user can mend is one line on standard error and exit code 1.
+    """
+    arguments = _parser().parse_args(argv)
+    run: Callable[[argparse.Namespace], int] = arguments.run
+    try:
+        return run(arguments)
+    except MlaHwError as error:
+        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(f"{_PROGRAM}: interrupted", file=sys.stderr)
+        return 130
+
+
+def _progress(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=_PROGRAM, description="From a Multi-head Latent Attention checkpoint to an FPGA core."
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {project_version()}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_generate(commands)
+    _add_simulate(commands)
+    _add_synth(commands)
+    models = commands.add_parser("models", help="list the presets with their dimensions")
+    models.set_defaults(run=_models)
+    boards = commands.add_parser("boards", help="list the boards")
+    boards.set_defaults(run=_boards)
+    return parser
+
+
+def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("generate", help="make Verilog, program and memory image")
+    command.add_argument("checkpoint", help="folder as Hugging Face writes it, or a preset's name")
+    command.add_argument("--layer", type=_count, default=0, metavar="N")
+    command.add_argument("--board", default="ulx3s-85f", metavar="NAME", help="see mla-hw boards")
+    command.add_argument(
+        "--hardware", type=Path, metavar="FILE.yaml", help="keys over the board's default"
+    )
+    command.add_argument(
+        "--context",
+        type=_positive,
+        metavar="N",
+        help="cached tokens (default: min(max_position_embeddings, 4096))",
+    )
+    command.add_argument(
+        "--calibration", type=Path, metavar="FILE.npz", help="array x [n, hidden_size]"
+    )
+    command.add_argument(
+        "--seed", type=_count, default=0, metavar="N", help="of a preset's weights"
+    )
+    command.add_argument("--no-image", action="store_true", help="leave image.bin out")
+    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.set_defaults(run=_generate)
+
+
+def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("simulate", help="run the core and compare it bit by bit")
+    command.add_argument("directory", type=Path, metavar="DIR", help="made by generate")
+    command.add_argument(
+        "--hidden",
+        type=Path,
+        metavar="FILE.npz",
+        help="array x [tokens, hidden_size]; y to compare",
+    )
+    command.add_argument(
+        "--prefill", type=_count, default=0, metavar="K", help="tokens that only fill the cache"
+    )
+    command.add_argument("--memory", default="fixed:32", metavar="fixed:N|random:SEED")
+    command.add_argument("--sim", choices=("verilator", "icarus"), default="verilator")
+    command.add_argument(
+        "--waves", action="store_true", help="write an FST and a GTKWave save file"
+    )
+    command.add_argument("--output", type=Path, metavar="FILE.npz", help="arrays y_int and y")
+    command.add_argument("--json", type=Path, metavar="FILE")
+    command.set_defaults(run=_simulate)
+
+
+def _add_synth(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+    command = commands.add_parser("synth", help="count resources; place and route with --place")
+    command.add_argument("directory", type=Path, metavar="DIR", help="made by generate")
+    command.add_argument("--place", action="store_true", help="place, route, pack a bitstream")
+    command.add_argument("--seeds", type=_seeds, default=(1,), metavar="1,2,3")
+    command.add_argument("--json", type=Path, metavar="FILE")
+    command.set_defaults(run=_synth)
+
+
+def _count(text: str) -> int:
+    value = int(text)
+    if value < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, not {value}")
+    return value
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"must be positive, not {value}")
+    return value
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(_count(part) for part in text.split(","))
+
+
+# The commands import what they need when they run, so that `mla-hw boards` does not wait for it.
+
+
+def _generate(arguments: argparse.Namespace) -> int:
+    from mla_hw.cli.generate import generate
+    from mla_hw.cli.text import print_design
+
+    report = generate(
+        arguments.checkpoint,
+        out=arguments.out,
+        layer=arguments.layer,
+        board=arguments.board,
+        hardware=arguments.hardware,
+        context=arguments.context,
+        calibration=arguments.calibration,
+        seed=arguments.seed,
+        image=not arguments.no_image,
+        progress=_progress,
+    )
+    for warning in report.warnings:
+        print(f"{_PROGRAM}: warning: {warning}", file=sys.stderr)
+    print_design(report)
+    return 0
+
+
+def _simulate(arguments: argparse.Namespace) -> int:
+    from mla_hw.cli.simulate import simulate
+    from mla_hw.cli.text import print_simulation
+
+    report = simulate(
+        arguments.directory,
+        hidden=arguments.hidden,
+        prefill=arguments.prefill,
+        memory=arguments.memory,
+        simulator=arguments.sim,
+        waves=arguments.waves,
+        output=arguments.output,
+        json_path=arguments.json,
+        progress=_progress,
+    )
+    print_simulation(report)
+    return 0 if report.bit_exact else 1
+
+
+def _synth(arguments: argparse.Namespace) -> int:
+    from mla_hw.cli.synth import synth
+    from mla_hw.cli.text import print_synthesis
+
+    report = synth(
+        arguments.directory,
+        place=arguments.place,
+        seeds=arguments.seeds,
+        json_path=arguments.json,
+        progress=_progress,
+    )
+    print_synthesis(report)
+    return 0
+
+
+def _models(arguments: argparse.Namespace) -> int:
+    from mla_hw.cli.text import print_models
+
+    print_models()
+    return 0
+
+
+def _boards(arguments: argparse.Namespace) -> int:
+    from mla_hw.cli.text import print_boards
+
+    print_boards()
+    return 0

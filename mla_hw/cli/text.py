@@ -1,0 +1,161 @@
+"""Tables that the command line prints."""
+
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+from boards import list_boards, load_board
+from mla_hw.cli.generate import GenerateReport
+from mla_hw.cli.simulate import SimulationReport
+from mla_hw.cli.synth import SynthReport
+from mla_hw.hardware import HardwareConfig
+from mla_hw.presets import PRESETS
+
+__all__ = [
+    "console",
+    "cycles_table",
+    "print_boards",
+    "print_design",
+    "print_models",
+    "print_simulation",
+    "print_synthesis",
+    "resources_table",
+]
+
+_ASSUMED = "?"
+
+
+def console() -> Console:
+    """Return a console that does not cut lines when the output is no terminal."""
+    plain = Console()
+    return plain if plain.is_terminal else Console(width=120, color_system=None)
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+    for index, column in enumerate(columns):
+        table.add_column(column, justify="left" if index == 0 else "right")
+    return table
+
+
+def print_models() -> None:
+    """List the presets; values that are not verified carry a question mark."""
+    fields = (
+        "hidden_size",
+        "num_attention_heads",
+        "q_lora_rank",
+        "kv_lora_rank",
+        "qk_nope_head_dim",
+        "qk_rope_head_dim",
+        "v_head_dim",
+        "max_position_embeddings",
+    )
+    heads = ("hidden", "heads", "q_lora", "kv_lora", "nope", "rope", "v", "positions")
+    table = _table("model", *heads, "RoPE")
+
+    def show(preset: Any, name: str) -> str:
+        value = getattr(preset.config, name)
+        mark = _ASSUMED if name in preset.assumed else ""
+        return f"{'–' if value is None else value}{mark}"
+
+    for preset in PRESETS.values():
+        rope = preset.config.rope.rope_type
+        if any(name.startswith("rope.") for name in preset.assumed):
+            rope += _ASSUMED
+        table.add_row(preset.name, *(show(preset, name) for name in fields), rope)
+    output = console()
+    output.print(table)
+    for preset in PRESETS.values():
+        if preset.assumed:
+            output.print(f"{_ASSUMED} assumed in {preset.name}: {', '.join(preset.assumed)}")
+
+
+def print_boards() -> None:
+    """List the boards with what a core finds on them."""
+    table = _table("board", "device", "LUT", "DSP", "BRAM", "memory", "GB/s", "array", "clock")
+    for name in list_boards():
+        board = load_board(name)
+        hardware = HardwareConfig.from_dict(board.hardware)
+        table.add_row(
+            name,
+            board.device.name,
+            str(board.device.lut),
+            str(board.device.dsp),
+            str(board.device.bram),
+            f"{board.memory.size_mib} MiB {board.memory.kind}",
+            f"{board.memory.peak_bytes_per_second / 1e9:.2f}",
+            f"{hardware.rows}×{hardware.columns}",
+            f"{board.core_mhz:g} MHz",
+        )
+    console().print(table)
+
+
+def print_design(report: GenerateReport) -> None:
+    """Say what was generated."""
+    design, output = report.design, console()
+    core = design.core
+    passes = len(design.manifest["passes"])
+    output.print(
+        f"{core.rows}×{core.columns} core, hash {design.manifest['hash']}, "
+        f"{len(design.program)} instructions, {passes} pass{'es' if passes > 1 else ''}, "
+        f"context {design.context}, memory {design.memory.size} bytes",
+        highlight=False,
+    )
+    rows = report.predicted["cycles"]
+    table = _table("cached tokens", *rows[0]["phases"], "total", title="Predicted cycles")
+    for row in rows:
+        cells = [str(value) for value in row["phases"].values()]
+        table.add_row(str(row["position"]), *cells, str(row["total"]))
+    output.print(table)
+    output.print(f"written to {report.directory}", highlight=False)
+
+
+def cycles_table(report: SimulationReport) -> Table:
+    """Cycles per phase: simulated, predicted, difference."""
+    table = _table("phase", "simulated", "predicted", "difference")
+    for phase in report.phases:
+        difference = phase["simulated"] - phase["predicted"]
+        table.add_row(
+            phase["phase"], str(phase["simulated"]), str(phase["predicted"]), f"{difference:+d}"
+        )
+    simulated, predicted = sum(report.cycles["simulated"]), sum(report.cycles["predicted"])
+    table.add_section()
+    table.add_row("total", str(simulated), str(predicted), f"{simulated - predicted:+d}")
+    return table
+
+
+def print_simulation(report: SimulationReport) -> None:
+    """Say whether the core was right, how accurate and how fast."""
+    output = console()
+    output.print(
+        f"bit-exact: {'yes' if report.bit_exact else 'NO'} ({report.tokens} tokens)",
+        highlight=False,
+    )
+    if report.difference:
+        output.print(str(report.difference), highlight=False)
+    if report.relative_error_total is not None:
+        output.print(f"relative error: {report.relative_error_total:.3e}", highlight=False)
+    output.print(cycles_table(report))
+
+
+def resources_table(report: SynthReport) -> Table:
+    """Resources: used, available, share."""
+    table = _table("resource", "used", "available", "share")
+    for name in ("lut", "ff", "dsp", "bram"):
+        usage = getattr(report, name)
+        share = usage.used / usage.available
+        table.add_row(name.upper(), str(usage.used), str(usage.available), f"{share:.0%}")
+    return table
+
+
+def print_synthesis(report: SynthReport) -> None:
+    """Show resources and, after placement, clocks."""
+    output = console()
+    output.print(f"{report.device}, board {report.board}", highlight=False)
+    output.print(resources_table(report))
+    for seed, fmax in report.fmax_mhz.items():
+        output.print(f"seed {seed}: {fmax:.1f} MHz", highlight=False)
+    if report.bitstream:
+        output.print(f"bitstream {report.bitstream}", highlight=False)

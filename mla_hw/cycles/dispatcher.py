@@ -1,0 +1,74 @@
+"""Timing of :class:`rtl_gen.units.dispatcher.Dispatcher`.
+
+An instruction whose first word is addressed in cycle ``t`` is offered to its engine's queue, or
+executed by the dispatcher, in cycle ``t + issue_step(kind)``; the next one follows ``NEXT_FETCH``
+cycles after the cycle in which the queue takes it.
+"""
+
+from functools import cache
+
+from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, LOOP_DEPTH, InstructionKind
+
+__all__ = [
+    "DECODED",
+    "HALT_LATENCY",
+    "LOAD_TO_FETCH",
+    "NEXT_FETCH",
+    "START_TO_LOAD",
+    "issue_step",
+    "product_steps",
+    "word_step",
+]
+
+#: From the start pulse to the offer of the command that loads the program.
+START_TO_LOAD = 1
+#: From the end of that command to the first word of instruction 0.
+LOAD_TO_FETCH = 1
+#: From the cycle in which an instruction leaves the dispatcher to the first word of the next.
+NEXT_FETCH = 1
+#: From HALT's execution, or the end of the last instruction of any engine, to the halted pulse.
+HALT_LATENCY = 1
+
+#: Program memory and instruction register: word 0, addressed in step 0, is readable in step 2.
+_FETCH_LATENCY = 2
+#: Step in which the decoded opcode can be used.
+DECODED = _FETCH_LATENCY + 1
+#: Operand registers, product register, sum.
+_PRODUCT_LATENCY = 3
+#: Base register plus sum.
+_ADDRESS_LATENCY = 1
+
+
+def word_step(field: str) -> int:
+    """Step in which a field is complete in the instruction register."""
+    last_bit = FIELDS[field].lsb + FIELDS[field].width - 1
+    return last_bit // 32 + _FETCH_LATENCY
+
+
+@cache
+def product_steps() -> dict[str, int]:
+    """Step in which each stride is multiplied: as soon as it is there, one per step."""
+    steps: dict[str, int] = {}
+    step = 0
+    for operand in ("a", "b", "c"):
+        for level in range(LOOP_DEPTH):
+            name = f"{operand}_stride{level}"
+            step = max(step + 1, word_step(name))
+            steps[name] = step
+    return steps
+
+
+@cache
+def issue_step(kind: InstructionKind) -> int:
+    """Cycles from the first word of an instruction to its offer or execution."""
+    steps = [DECODED, *(word_step(field) for field in kind.fields)]
+    for field in kind.fields:
+        if field in product_steps():
+            in_memory = "base" in kind.fields and field.startswith("a_")
+            sum_step = product_steps()[field] + _PRODUCT_LATENCY
+            steps.append(sum_step + _ADDRESS_LATENCY * in_memory)
+    return max(steps)
+
+
+assert word_step("opcode") == _FETCH_LATENCY
+assert max(map(word_step, FIELDS)) == INSTRUCTION_WORDS - 1 + _FETCH_LATENCY

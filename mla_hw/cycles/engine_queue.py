@@ -1,0 +1,62 @@
+"""Timing of :class:`rtl_gen.units.engine_queue.EngineQueue`.
+
+An instruction that is pushed in cycle ``p`` starts in the first cycle in which its engine is ready
+and that is not before any of
+
+- ``p + PUSH_TO_START``;
+- ``g + GIVE_TO_START`` for the give, in cycle ``g``, of each semaphore that it waits for;
+- ``s + START_TO_START`` for the start ``s`` of the one before it;
+- ``d + END_TO_START`` for the end ``d`` of the one ``STARTED_DEPTH`` before it.
+"""
+
+from collections.abc import Iterable
+
+from mla_hw.cycles.queue import QUEUE_TIMING
+from mla_hw.cycles.semaphores import SEMAPHORE_TIMING
+
+__all__ = [
+    "END_TO_START",
+    "GIVE_TO_START",
+    "PUSH_TO_START",
+    "STARTED_DEPTH",
+    "START_TO_PUSH",
+    "START_TO_START",
+    "earliest_start",
+]
+
+#: Instructions of one engine that are under way at once.
+STARTED_DEPTH = 8
+PUSH_TO_START = QUEUE_TIMING.latency
+GIVE_TO_START = SEMAPHORE_TIMING.latency
+START_TO_START = 1
+END_TO_START = 1
+#: A place in a full queue can be used this many cycles after the start that frees it.
+START_TO_PUSH = 1
+
+
+def earliest_start(
+    pushed: int,
+    gives: Iterable[int] = (),
+    *,
+    previous: int | None = None,
+    freed: int | None = None,
+) -> int:
+    """Return the first cycle in which the command of an instruction is offered to its engine.
+
+    Parameters
+    ----------
+    pushed : int
+        Cycle in which it entered the queue.
+    gives : iterable of int
+        For each semaphore that it waits for, the cycle of the give that serves it.
+    previous : int, optional
+        Start of the instruction before it in the same queue.
+    freed : int, optional
+        End of the instruction ``STARTED_DEPTH`` before it in the same queue.
+    """
+    start = max([pushed + PUSH_TO_START, *(give + GIVE_TO_START for give in gives)])
+    if previous is not None:
+        start = max(start, previous + START_TO_START)
+    if freed is not None:
+        start = max(start, freed + END_TO_START)
+    return start

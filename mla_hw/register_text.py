@@ -1,0 +1,97 @@
+"""Documentation page and C header of the register map."""
+
+from collections.abc import Iterable
+
+from mla_hw.registers import ERRORS, REGISTER_ADDRESS_BITS, REGISTERS, Access
+
+__all__ = ["registers_header", "registers_markdown"]
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
+    head = list(head)
+    lines = [head, ["---"] * len(head), *map(list, rows)]
+    return [f"| {' | '.join(line)} |" for line in lines]
+
+
+def registers_markdown() -> str:
+    """Return the documentation page of the register map."""
+    lines = [
+        "# Registers",
+        "",
+        f"AXI4-Lite, 32 data bits, {REGISTER_ADDRESS_BITS} address bits. Anything else than the "
+        "registers below answers with SLVERR, as",
+        "does a write to a register that cannot be written (now). Byte strobes are honoured.",
+        "",
+        *_table(
+            ("address", "name", "access", "reset", "meaning"),
+            (
+                (
+                    f"0x{item.address:03x}",
+                    f"`{item.name}`",
+                    item.access.value,
+                    f"0x{item.reset:x}",
+                    item.doc,
+                )
+                for item in REGISTERS
+            ),
+        ),
+        "",
+        "## Fields",
+        "",
+        *_table(
+            ("register", "bits", "field", "meaning"),
+            (
+                (
+                    f"`{item.name}`",
+                    f"{field.lsb + field.width - 1}:{field.lsb}"
+                    if field.width > 1
+                    else str(field.lsb),
+                    f"`{field.name}`",
+                    field.doc,
+                )
+                for item in REGISTERS
+                for field in item.fields
+            ),
+        ),
+        "",
+        "## Error codes",
+        "",
+        *_table(
+            ("code", "name", "meaning"),
+            ((str(int(code)), f"`{code.name}`", doc) for code, doc in ERRORS.items()),
+        ),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def registers_header(prefix: str = "MLA") -> str:
+    """Return a C header with addresses, field positions, masks and error codes.
+
+    Parameters
+    ----------
+    prefix : str
+        In front of every name, and in the include guard.
+    """
+    guard = f"{prefix}_REGISTERS_H"
+    lines = [f"#ifndef {guard}", f"#define {guard}", ""]
+    for item in REGISTERS:
+        name = f"{prefix}_{item.name.upper()}"
+        lines += [
+            f"/* {item.doc} ({item.access.value}) */",
+            f"#define {name} 0x{item.address:03x}u",
+        ]
+        if item.words > 1:
+            lines.append(f"#define {name}_WORDS {item.words}")
+        if item.access is Access.RO and item.reset:
+            lines.append(f"#define {name}_RESET 0x{item.reset:08x}u")
+        for field in item.fields:
+            mask = ((1 << field.width) - 1) << field.lsb
+            lines += [
+                f"#define {name}_{field.name.upper()}_LSB {field.lsb}",
+                f"#define {name}_{field.name.upper()}_MASK 0x{mask:08x}u",
+            ]
+        lines.append("")
+    for code, doc in ERRORS.items():
+        lines.append(f"#define {prefix}_ERROR_{code.name} {int(code)} /* {doc} */")
+    lines += ["", f"#endif /* {guard} */"]
+    return "\n".join(lines) + "\n"

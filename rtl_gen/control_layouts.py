@@ -1,0 +1,80 @@
+"""Payload layouts of the control side: instructions on their way, errors, base registers."""
+
+from amaranth.lib import data
+
+from mla_hw.hardware import SEMAPHORES, CoreConfig
+from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, Engine
+from mla_hw.registers import ErrorCode
+from rtl_gen.layouts import (
+    ADDRESS_BITS,
+    array_command_layout,
+    reader_command_layout,
+    vector_command_layout,
+    writer_command_layout,
+)
+
+__all__ = [
+    "ENGINE_COMMANDS",
+    "PROGRAM_TARGET",
+    "TAG_BITS",
+    "bases_layout",
+    "entry_layout",
+    "error_layout",
+    "fault_layout",
+    "place_layout",
+    "program_write_layout",
+]
+
+#: Index of an instruction in the program.
+TAG_BITS = 16
+#: Target of the LOAD that fills the program memory; the instruction table has no such choice.
+PROGRAM_TARGET = len(FIELDS["target"].choices)
+#: Command layout of each engine, in the order of every bit mask and array over engines.
+ENGINE_COMMANDS = {
+    Engine.READER: reader_command_layout(),
+    Engine.ARRAY: array_command_layout(),
+    Engine.VECTOR: vector_command_layout(),
+    Engine.WRITER: writer_command_layout(),
+}
+
+
+def entry_layout(command: data.Layout) -> data.StructLayout:
+    """Return what carries a resolved instruction to the engine that takes ``command``."""
+    return data.StructLayout({
+        "command": command,
+        "wait": SEMAPHORES,
+        "post": SEMAPHORES,
+        "tag": TAG_BITS,
+    })
+
+
+def bases_layout() -> data.ArrayLayout:
+    """All base registers, byte addresses."""
+    return data.ArrayLayout(ADDRESS_BITS, len(FIELDS["base"].choices))
+
+
+def place_layout(config: CoreConfig) -> data.StructLayout:
+    """Where an instruction is: its first word in the program memory, and its index."""
+    words = (config.program_depth + 1) * INSTRUCTION_WORDS
+    return data.StructLayout({"word": range(words), "index": TAG_BITS})
+
+
+def program_write_layout(config: CoreConfig) -> data.StructLayout:
+    """Write of one word of the program."""
+    words = config.program_depth * INSTRUCTION_WORDS
+    return data.StructLayout({"en": 1, "address": range(words), "data": 32})
+
+
+def fault_layout() -> data.StructLayout:
+    """Refused memory access: a level, and the byte address of the burst."""
+    return data.StructLayout({"en": 1, "address": ADDRESS_BITS})
+
+
+def error_layout() -> data.StructLayout:
+    """Why the core stops."""
+    return data.StructLayout({
+        "en": 1,
+        "code": ErrorCode,
+        "program_counter": TAG_BITS,
+        "address": ADDRESS_BITS,
+    })

@@ -1,0 +1,239 @@
+"""Parts of the dispatcher: the loops around an instruction, and the sums that are its operands."""
+
+from functools import reduce
+from operator import and_, or_
+
+from amaranth import *
+from amaranth.lib import data, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from mla_hw.cycles.dispatcher import issue_step, product_steps
+from mla_hw.hardware import CoreConfig
+from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH
+from mla_hw.registers import POSITION_BITS
+from rtl_gen.control_layouts import bases_layout, place_layout
+from rtl_gen.layouts import ADDRESS_BITS
+
+__all__ = ["STEPS", "LoopStack", "OperandSums", "field"]
+
+#: Steps within an instruction.
+STEPS = max(map(issue_step, INSTRUCTIONS.values())) + 1
+_LOCAL_BITS = 24
+_STRIDE_BITS = FIELDS["a_stride0"].width
+
+
+def field(instruction: Value, name: str) -> Value:
+    """Return the bits of a field."""
+    entry = FIELDS[name]
+    return instruction[entry.lsb : entry.lsb + entry.width]
+
+
+class LoopStack(wiring.Component):
+    """The loops around the current instruction.
+
+    Inputs change the stack at the end of the cycle; outputs follow two cycles later, long before
+    the next instruction has been fetched.
+
+    Parameters
+    ----------
+    config : CoreConfig
+
+    Members
+    -------
+    clear : :py:`In(1)`
+        Leave all loops.
+    position : :py:`In(POSITION_BITS)`
+        Cached tokens; a loop over tiles covers one more.
+    enter : :py:`In(...)`
+        Begin a loop of ``count`` iterations, or over tiles; ``start`` is its body's first place.
+    next : :py:`In(1)`
+        End an iteration of the innermost loop.
+    indices : :py:`Out(data.ArrayLayout(POSITION_BITS, LOOP_DEPTH))`
+        Index of each loop, outermost first; 0 where there is none.
+    depth : :py:`Out(range(LOOP_DEPTH + 1))`
+        Number of loops.
+    start : :py:`Out(place_layout(config))`
+        Start of the innermost loop's body.
+    first, last : :py:`Out(1)`
+        All indices are 0; the innermost loop is in its last iteration. Both hold without a loop.
+    tiled, first_tile : :py:`Out(1)`
+        There is a loop over tiles; it is in its first iteration, or there is none.
+    tokens : :py:`Out(range(config.tile_tokens + 1))`
+        Tokens of the current tile.
+    """
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.tile_tokens = config.tile_tokens
+        self.place = place_layout(config)
+        super().__init__({
+            "clear": In(1),
+            "position": In(POSITION_BITS),
+            "enter": In(
+                data.StructLayout({
+                    "en": 1,
+                    "tiled": 1,
+                    "count": POSITION_BITS,
+                    "start": self.place,
+                })
+            ),
+            "next": In(1),
+            "indices": Out(data.ArrayLayout(POSITION_BITS, LOOP_DEPTH)),
+            "depth": Out(range(LOOP_DEPTH + 1)),
+            "start": Out(self.place),
+            "first": Out(1),
+            "last": Out(1),
+            "tiled": Out(1),
+            "first_tile": Out(1),
+            "tokens": Out(range(config.tile_tokens + 1)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        level = data.StructLayout({
+            "index": POSITION_BITS,
+            # Iterations, or tokens, from this iteration on; position + 1 takes one bit more.
+            "left": POSITION_BITS + 1,
+            "tiled": 1,
+            "start": self.place,
+        })
+        levels = [Signal(level, name=f"level_{i}") for i in range(LOOP_DEPTH)]
+        last = Signal()
+        for i, loop in enumerate(levels):
+            innermost = self.depth == i + 1
+            with m.If(self.clear):
+                m.d.sync += [loop.index.eq(0), loop.tiled.eq(0)]
+            with m.Elif(self.enter.en & (self.depth == i)):
+                m.d.sync += [
+                    loop.left.eq(Mux(self.enter.tiled, self.position + 1, self.enter.count)),
+                    loop.tiled.eq(self.enter.tiled),
+                    loop.start.eq(self.enter.start),
+                ]
+            with m.Elif(self.next & innermost):
+                m.d.sync += [
+                    loop.index.eq(Mux(last, 0, loop.index + 1)),
+                    loop.left.eq(loop.left - Mux(loop.tiled, self.tile_tokens, 1)),
+                    loop.tiled.eq(loop.tiled & ~last),
+                ]
+            m.d.comb += self.indices[i].eq(loop.index)
+            with m.If(innermost):
+                m.d.sync += self.start.eq(loop.start)
+        with m.If(self.clear):
+            m.d.sync += self.depth.eq(0)
+        with m.Elif(self.enter.en):
+            m.d.sync += self.depth.eq(self.depth + 1)
+        with m.Elif(self.next & last):
+            m.d.sync += self.depth.eq(self.depth - 1)
+
+        ends = [loop.left <= Mux(loop.tiled, self.tile_tokens, 1) for loop in levels]
+        with m.Switch(self.depth):
+            m.d.sync += last.eq(1)
+            for i, end in enumerate(ends):
+                with m.Case(i + 1):
+                    m.d.sync += last.eq(end)
+        # At most one loop is tiled.
+        tile_left = reduce(or_, (Mux(loop.tiled, loop.left, 0) for loop in levels))
+        m.d.comb += self.last.eq(last)
+        m.d.sync += [
+            self.first.eq(reduce(and_, (loop.index == 0 for loop in levels))),
+            self.tiled.eq(reduce(or_, (loop.tiled for loop in levels))),
+            self.first_tile.eq(reduce(and_, (~loop.tiled | (loop.index == 0) for loop in levels))),
+            self.tokens.eq(Mux(tile_left < self.tile_tokens, tile_left, self.tile_tokens)),
+        ]
+
+        return m
+
+
+class OperandSums(wiring.Component):
+    """Offset plus strides × indices of the three operands, with one multiplier.
+
+    Each stride is multiplied in the step in which :func:`mla_hw.cycles.dispatcher.product_steps`
+    says that it has arrived; the sum holds it three cycles later, the byte address one more. An
+    operand whose strides have not been fetched is 0.
+
+    Parameters
+    ----------
+    port_bytes : int
+        Bytes per beat.
+
+    Members
+    -------
+    en : :py:`In(1)`
+        The step takes place in this cycle.
+    step : :py:`In(range(STEPS))`
+        Cycles since the first word of the instruction was addressed.
+    instruction : :py:`In(32 * INSTRUCTION_WORDS)`
+        Its words, as far as they have arrived; 0 otherwise.
+    in_memory : :py:`In(1)`
+        Operand a counts beats in memory, and its third stride counts the position.
+    indices, position, bases : :py:`In(...)`
+        As in :class:`LoopStack` and the dispatcher.
+    a, b, c : :py:`Out(24)`
+        Sums.
+    address : :py:`Out(ADDRESS_BITS)`
+        Base register plus operand a in beats.
+    """
+
+    def __init__(self, *, port_bytes: int) -> None:
+        self.port_bytes = port_bytes
+        super().__init__({
+            "en": In(1),
+            "step": In(range(STEPS)),
+            "instruction": In(32 * INSTRUCTION_WORDS),
+            "in_memory": In(1),
+            "indices": In(data.ArrayLayout(POSITION_BITS, LOOP_DEPTH)),
+            "position": In(POSITION_BITS),
+            "bases": In(bases_layout()),
+            "a": Out(_LOCAL_BITS),
+            "b": Out(_LOCAL_BITS),
+            "c": Out(_LOCAL_BITS),
+            "address": Out(ADDRESS_BITS),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        operands = ("a", "b", "c")
+        stride = Signal(_STRIDE_BITS, reset_less=True)
+        factor = Signal(POSITION_BITS, reset_less=True)
+        product = Signal(_STRIDE_BITS + POSITION_BITS, reset_less=True)
+        total = {name: Signal(ADDRESS_BITS, name=f"total_{name}") for name in operands}
+        # Which sum the operand registers, and the product register, belong to.
+        factors_of, product_of = Signal(len(operands)), Signal(len(operands))
+
+        m.d.sync += [factors_of.eq(0), product_of.eq(factors_of), product.eq(stride * factor)]
+        for i, name in enumerate(operands):
+            with m.If(product_of[i]):
+                m.d.sync += total[name].eq(total[name] + product)
+        with m.If(self.en), m.Switch(self.step):
+            with m.Case(0):
+                m.d.sync += [total[name].eq(0) for name in operands]
+            for (name, step), (i, level) in zip(
+                product_steps().items(),
+                ((i, level) for i in range(len(operands)) for level in range(LOOP_DEPTH)),
+                strict=True,
+            ):
+                with m.Case(step):
+                    index = self.indices[level]
+                    if name == "a_stride2":
+                        index = Mux(self.in_memory, self.position, index)
+                    m.d.sync += [
+                        stride.eq(field(self.instruction, name)),
+                        factor.eq(index),
+                        factors_of.eq(1 << i),
+                    ]
+                    if level == 0:
+                        # The first product comes two cycles later at the earliest.
+                        operand = operands[i]
+                        m.d.sync += total[operand].eq(field(self.instruction, operand))
+
+        base = Signal(ADDRESS_BITS, reset_less=True)
+        beat_bits = exact_log2(self.port_bytes)
+        m.d.sync += [
+            base.eq(self.bases[field(self.instruction, "base")]),
+            self.address.eq(base + (total["a"] << beat_bits)),
+        ]
+        m.d.comb += [getattr(self, name).eq(total[name]) for name in operands]
+
+        return m

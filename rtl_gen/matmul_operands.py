@@ -1,0 +1,113 @@
+"""How the MATMUL sequencer steps through activation buffer and latent ring."""
+
+from amaranth import *
+from amaranth.lib import data
+
+from mla_hw.hardware import CoreConfig
+from mla_hw.program.instructions import FIELDS
+
+__all__ = ["read_operands", "read_ring", "walk_layout"]
+
+_PROJECT, _SCORE, _CONTEXT = range(len(FIELDS["mode"].choices))
+
+
+def walk_layout() -> data.StructLayout:
+    """Return the events of a cycle.
+
+    ``setup``: a command begins; ``step``: a step is issued; ``key``: the RoPE part begins after
+    it; ``tile``: it was the last one of a tile; ``free``: the command's blocks are not needed any
+    more. Each of the last three comes with ``step``.
+    """
+    return data.StructLayout({"setup": 1, "step": 1, "key": 1, "tile": 1, "free": 1})
+
+
+def read_operands(m: Module, config: CoreConfig, command, walk, read) -> None:
+    """Drive requests to the activation buffer.
+
+    Parameters
+    ----------
+    m : Module
+        Where the registers live.
+    config : CoreConfig
+    command : view of array_command_layout()
+        From ``setup`` on.
+    walk : view of walk_layout()
+    read : view of activation_read_layout(config)
+        Output registers.
+    """
+    spread_bits, lane_bits = config.spread_bits, config.lane_bits
+    is_project = command.mode == _PROJECT
+    spread = is_project & ~command.source[0]
+    with m.If(walk.setup | walk.tile):
+        m.d.sync += [
+            read.single.eq(is_project),
+            read.half.eq(Mux(is_project, command.source[1], command.mode == _CONTEXT)),
+            read.lane.eq(Mux(spread, command.a[:spread_bits], command.a[:lane_bits])),
+            read.address.eq(Mux(spread, command.a >> spread_bits, command.a >> lane_bits)),
+        ]
+    with m.Elif(walk.key):
+        m.d.sync += [read.half.eq(1), read.address.eq(command.b >> lane_bits)]
+    with m.Elif(walk.step):
+        with m.If(spread & (read.lane != (1 << spread_bits) - 1)):
+            m.d.sync += read.lane.eq(read.lane + 1)
+        with m.Else():
+            m.d.sync += read.address.eq(read.address + 1)
+            with m.If(spread):
+                m.d.sync += read.lane.eq(0)
+
+
+def read_ring(m: Module, config: CoreConfig, command, walk, read, release) -> Value:
+    """Drive requests to the latent ring and free its blocks.
+
+    Parameters
+    ----------
+    m, config, command, walk
+        As in :func:`read_operands`.
+    read : view of ring_read_layout(config)
+        Output registers.
+    release : Signal
+        Output register: number of blocks freed.
+
+    Returns
+    -------
+    Value
+        Number of complete blocks that are needed before the next step may be issued, minus one.
+    """
+    by_column = command.mode == _SCORE
+    base = Signal(range(config.ring_blocks), name="oldest_block")
+    relative = Signal(range(config.ring_blocks + 1), name="relative_block", reset_less=True)
+    following = Signal.like(read.block, name="following_block")
+    m.d.comb += following.eq(Mux(read.block == config.ring_blocks - 1, 0, read.block + 1))
+
+    next_block = [read.block.eq(following), relative.eq(relative + 1)]
+    with m.If(walk.setup):
+        m.d.sync += [
+            read.column.eq(by_column),
+            read.block.eq(base),
+            relative.eq(0),
+            read.word.eq(0),
+            read.index.eq(0),
+        ]
+    with m.Elif(walk.tile & by_column):
+        m.d.sync += [*next_block, read.word.eq(0), read.index.eq(0)]
+    with m.Elif(walk.tile):
+        m.d.sync += [
+            read.block.eq(base),
+            relative.eq(0),
+            read.word.eq(read.word + 1),
+            read.index.eq(0),
+        ]
+    with m.Elif(walk.key):
+        m.d.sync += [read.word.eq(config.latent_words), read.index.eq(0)]
+    with m.Elif(walk.step):
+        m.d.sync += read.index.eq(read.index + 1)
+        with m.If(read.index == config.columns - 1):
+            with m.If(by_column):
+                m.d.sync += read.word.eq(read.word + 1)
+            with m.Else():
+                m.d.sync += next_block
+
+    m.d.sync += release.eq(Mux(walk.free, relative + 1, 0))
+    with m.If(walk.free):
+        m.d.sync += base.eq(following)
+    return relative

@@ -1,0 +1,76 @@
+"""How vector units take a command and step through addresses."""
+
+from amaranth import *
+from amaranth.lib import stream
+
+from rtl_gen.layouts import vector_command_layout
+
+__all__ = ["take_command", "walk"]
+
+
+def take_command(m: Module, port: stream.Interface, done: Value) -> tuple[Value, Value]:
+    """Take one command at a time.
+
+    Parameters
+    ----------
+    m : Module
+        Where the registers live.
+    port : stream of vector_command_layout()
+        Ready while no command is under way.
+    done : Value
+        Pulse at the command's end; the port is ready in the cycle after.
+
+    Returns
+    -------
+    command : View of vector_command_layout()
+        Held from ``begin`` on.
+    begin : Value
+        Pulse in the cycle after the command was accepted.
+    """
+    command = Signal(vector_command_layout(), reset_less=True)
+    begin = Signal(name="begin")
+    busy = Signal(name="busy")
+    accept = port.valid & port.ready
+
+    m.d.comb += port.ready.eq(~busy)
+    m.d.sync += begin.eq(accept)
+    with m.If(accept):
+        m.d.sync += [command.eq(port.payload), busy.eq(1)]
+    with m.If(done):
+        m.d.sync += busy.eq(0)
+    return command, begin
+
+
+def walk(
+    m: Module, start: Value, *, first: Value, count: Value, bound: int, step: int = 1
+) -> tuple[Value, Value, Value]:
+    """Step through addresses, one per cycle, from the cycle after ``start``.
+
+    Parameters
+    ----------
+    m : Module
+        Where the registers live.
+    start : Value
+        Pulse; the walk before has ended.
+    first, count : Value
+        First address, and how many there are, at least 1.
+    bound : int
+        All addresses are below it.
+    step : int
+        Distance between addresses.
+
+    Returns
+    -------
+    address, valid, last : Value
+        ``last`` comes with the last valid address.
+    """
+    address = Signal(range(bound), name="address", reset_less=True)
+    left = Signal.like(count, name="left", reset_less=True)
+    valid = Signal(name="walking")
+    last = valid & (left == 1)
+
+    with m.If(start):
+        m.d.sync += [address.eq(first), left.eq(count), valid.eq(1)]
+    with m.Elif(valid):
+        m.d.sync += [address.eq(address + step), left.eq(left - 1), valid.eq(~last)]
+    return address, valid, last

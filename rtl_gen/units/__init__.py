@@ -1,0 +1,1 @@
+"""Units of the core, one component per file."""

@@ -1,0 +1,151 @@
+"""Activation buffer: int16 operands of the array, one lane per row."""
+
+from amaranth import *
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from mla_hw.hardware import CoreConfig
+from mla_hw.program.instructions import FIELDS
+from rtl_gen.layouts import activation_write_layout, element_layout, vector_write_layout
+
+__all__ = ["ActivationBuffer", "activation_read_layout"]
+
+_TARGETS = FIELDS["target"].choices
+_SPREAD, _LANES = _TARGETS.index("spread"), _TARGETS.index("lanes")
+
+
+def activation_read_layout(config: CoreConfig) -> data.StructLayout:
+    """Read of one address of the projection half (0) or the vector half (1).
+
+    All lanes, or with ``single`` just ``lane``, for row 0.
+    """
+    return data.StructLayout({
+        "half": 1,
+        "address": range(config.activation_depth),
+        "lane": range(config.rows),
+        "single": 1,
+    })
+
+
+class ActivationBuffer(wiring.Component):
+    """Two halves of R lanes: one written by reader and requantiser, one by the vector engine.
+
+    Element addresses are those of :func:`mla_hw.golden.activation_buffer.place_elements`. Writes
+    and reads never wait; latencies are in :mod:`mla_hw.cycles.activation_buffer`.
+
+    Parameters
+    ----------
+    config : :class:`CoreConfig`
+        ``rows`` and ``activation_depth``.
+
+    Members
+    -------
+    load : :py:`In(activation_write_layout(config))`
+        To the projection half, any lanes of one address.
+    requantized : :py:`In(element_layout())`
+        To the projection half, where the target is *spread* or *lanes*. Never in the same cycle as
+        ``load``, which would lose its write.
+    vector : :py:`In(vector_write_layout())`
+        To the vector half.
+    read : :py:`In(activation_read_layout(config))`
+    a : :py:`Out(data.ArrayLayout(signed(16), rows))`
+        What has been read; with ``single``, 0 in all rows but row 0.
+    """
+
+    load: data.View
+    requantized: data.View
+    vector: data.View
+    read: data.View
+    a: data.View
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.config = config
+        super().__init__({
+            "load": In(activation_write_layout(config)),
+            "requantized": In(element_layout()),
+            "vector": In(vector_write_layout()),
+            "read": In(activation_read_layout(config)),
+            "a": Out(data.ArrayLayout(signed(16), config.rows)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        loaded = Signal.like(self.load)
+        lanes = self.requantized.target == _LANES
+        stored = self.requantized.en & (lanes | (self.requantized.target == _SPREAD))
+        m.d.comb += loaded.eq(self.load)
+        self._scatter(m, loaded, stored, self.requantized, lanes)
+        computed = Signal.like(self.load)
+        self._scatter(m, computed, self.vector.en, self.vector, self.vector.lanes)
+
+        request = Signal.like(self.read, reset_less=True)
+        m.d.sync += request.eq(self.read)
+        projection = self._store(m, "projection", loaded, request.address)
+        vector = self._store(m, "vector", computed, request.address)
+        self._gather(m, request, projection, vector)
+
+        return m
+
+    def _scatter(self, m: Module, write, en: Value, source, lanes: Value) -> None:
+        """Turn the write of one element, if there is one, into that of a lane."""
+        config = self.config
+        lane = Signal(max(config.lane_bits, 1))
+        with m.If(en):
+            m.d.comb += write.en.eq(1 << lane)
+            with m.If(lanes):
+                m.d.comb += [
+                    lane.eq(source.element[: config.lane_bits]),
+                    write.address.eq(source.element[config.lane_bits :]),
+                ]
+            with m.Else():
+                m.d.comb += [
+                    lane.eq(source.element[: config.spread_bits]),
+                    write.address.eq(source.element[config.spread_bits :]),
+                ]
+            m.d.comb += [value.eq(source.data) for value in write.data]
+
+    def _store(self, m: Module, half: str, write, address: Value) -> list:
+        """Write to the memories of a half; return what they read. Both address them in cycle 1."""
+        held = Signal.like(write, name=f"{half}_write", reset_less=True)
+        en = Signal.like(write.en, name=f"{half}_en")
+        m.d.sync += [held.eq(write), en.eq(write.en)]
+        # What is read while it is written has no meaning for whoever reads.
+        attrs: dict = {"no_rw_check": 1}
+        read = []
+        for lane in range(self.config.rows):
+            storage: memory.Memory = memory.Memory(
+                shape=signed(16),
+                depth=self.config.activation_depth,
+                init=[],
+                attrs=attrs,
+            )
+            m.submodules[f"{half}_{lane}"] = storage
+            w_port, r_port = storage.write_port(), storage.read_port()
+            m.d.comb += [
+                w_port.en.eq(en[lane]),
+                w_port.addr.eq(held.address),
+                w_port.data.eq(held.data[lane]),
+                r_port.addr.eq(address),
+            ]
+            read.append(r_port.data)
+        return read
+
+    def _gather(self, m: Module, request, projection: list, vector: list) -> None:
+        """Choose half and lane of what the memories give."""
+        # Cycle 2: the memories are slow, so that little follows them.
+        choice = Signal.like(request, reset_less=True)
+        held = Signal.like(self.a, reset_less=True)
+        m.d.sync += choice.eq(request)
+        for lane, pair in enumerate(zip(projection, vector, strict=True)):
+            m.d.sync += held[lane].eq(Mux(choice.half, pair[1], pair[0]))
+
+        # Cycle 3: lane.
+        late = Signal.like(request, reset_less=True)
+        rows = Signal.like(held, reset_less=True)
+        m.d.sync += late.eq(choice)
+        with m.If(late.single):
+            m.d.sync += rows.as_value().eq(held[late.lane].as_unsigned())
+        with m.Else():
+            m.d.sync += rows.eq(held)
+        m.d.comb += self.a.eq(rows)

@@ -1,0 +1,139 @@
+"""Event counters with a common latch."""
+
+from amaranth import *
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from mla_hw.cycles.counters import VISIT_LATENCY
+from mla_hw.errors import ConfigError
+
+__all__ = ["Counters"]
+
+_BITS = 64
+
+
+class Counters(wiring.Component):
+    """Count events in 64 bits each; sample all counters in the same cycle.
+
+    Wide counters are small in memory and large in registers, so each has only a few bits in
+    registers. They are added to its 64 bits in memory, and start anew, when its turn comes: one
+    counter per cycle. A latch holds all the small counts of its cycle; in the round that follows,
+    their sums with the memory go to a second memory. :mod:`mla_hw.cycles.counters` says how long
+    that takes.
+
+    Parameters
+    ----------
+    n_counters : int
+        At least 3, which is what an addition takes.
+
+    Members
+    -------
+    count : :py:`In(n_counters)`
+        Events of this cycle, a bit per counter.
+    clear : :py:`In(1)`
+        All counters are 0 in the next cycle; this cycle's events are not counted.
+    latch : :py:`In(1)`
+        Sample all counters, with the events up to the cycle before.
+    busy : :py:`Out(1)`
+        Sampled values are not complete yet.
+    address : :py:`In(range(n_counters))`
+        Counter whose sampled value is read.
+    value : :py:`Out(64)`
+        Its value, one cycle later.
+
+    Raises
+    ------
+    ConfigError
+        If there are less than 3 counters.
+    """
+
+    count: Signal
+    clear: Signal
+    latch: Signal
+    busy: Signal
+    address: Signal
+    value: Signal
+
+    def __init__(self, n_counters: int) -> None:
+        if n_counters < VISIT_LATENCY:
+            raise ConfigError(f"n_counters must be at least {VISIT_LATENCY}, not {n_counters}")
+        self.n_counters = n_counters
+        super().__init__({
+            "count": In(n_counters),
+            "clear": In(1),
+            "latch": In(1),
+            "busy": Out(1),
+            "address": In(range(n_counters)),
+            "value": Out(_BITS),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        n_counters = self.n_counters
+        totals: memory.Memory = memory.Memory(shape=_BITS, depth=n_counters, init=[])
+        sampled: memory.Memory = memory.Memory(shape=_BITS, depth=n_counters, init=[])
+        m.submodules.totals = totals
+        m.submodules.sampled = sampled
+        total_w, total_r = totals.write_port(), totals.read_port()
+        sample_w, sample_r = sampled.write_port(), sampled.read_port()
+        m.d.comb += [sample_r.addr.eq(self.address), self.value.eq(sample_r.data)]
+
+        # Between two visits a counter counts n_counters events at most.
+        small = data.ArrayLayout(range(n_counters + 1), n_counters)
+        recent: data.View = data.View(small, Signal(small.size))
+        held: data.View = data.View(small, Signal(small.size))
+        turn = Signal(range(n_counters))
+        m.d.sync += turn.eq(Mux(turn == n_counters - 1, 0, turn + 1))
+        for i in range(n_counters):
+            visited = turn == i
+            m.d.sync += recent[i].eq(Mux(visited, 0, recent[i]) + self.count[i])
+            with m.If(self.clear):
+                m.d.sync += recent[i].eq(0)
+            with m.If(self.latch):
+                m.d.sync += held[i].eq(Mux(visited, 0, recent[i]))
+
+        # Visits that are left until every counter has been sampled, or cleared; a total that waits
+        # to be cleared at the latch is not part of the sample, one that is cleared later is.
+        to_sample = Signal(range(n_counters + 1))
+        to_clear = Signal(range(n_counters + 1))
+        to_ignore = Signal(range(n_counters + 1))
+        for left in (to_sample, to_clear, to_ignore):
+            with m.If(left != 0):
+                m.d.sync += left.eq(left - 1)
+        with m.If(self.latch):
+            m.d.sync += [
+                to_sample.eq(n_counters),
+                to_ignore.eq(Mux(to_clear != 0, to_clear - 1, 0)),
+            ]
+        with m.If(self.clear):
+            m.d.sync += to_clear.eq(n_counters)
+
+        # Cycle 0: address.
+        m.d.comb += total_r.addr.eq(turn)
+        which = [Signal.like(turn, reset_less=True, name=f"which_{i}") for i in range(2)]
+        sampling, clearing, ignoring = Signal(2), Signal(), Signal()
+        part, held_part = Signal.like(recent[0]), Signal.like(held[0])
+        m.d.sync += [
+            Cat(which).eq(Cat(turn, which[0])),
+            sampling.eq(Cat(to_sample != 0, sampling[0])),
+            clearing.eq(to_clear != 0),
+            ignoring.eq(to_ignore != 0),
+            part.eq(recent[turn]),
+            held_part.eq(held[turn]),
+        ]
+        # Cycle 1: add.
+        m.d.sync += [
+            total_w.data.eq(Mux(clearing, 0, total_r.data) + part),
+            sample_w.data.eq(Mux(ignoring, 0, total_r.data) + held_part),
+            total_w.en.eq(1),
+        ]
+        # Cycle 2: write.
+        m.d.comb += [
+            total_w.addr.eq(which[1]),
+            sample_w.addr.eq(which[1]),
+            sample_w.en.eq(sampling[1]),
+            self.busy.eq((to_sample != 0) | sampling.any()),
+        ]
+
+        return m

@@ -1,0 +1,311 @@
+"""Dispatcher: program memory, loops, addresses; hands plain numbers to the engines."""
+
+from amaranth import *
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from mla_hw.cycles.dispatcher import DECODED, issue_step
+from mla_hw.hardware import SEMAPHORES, CoreConfig
+from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH, Engine
+from mla_hw.registers import POSITION_BITS, ErrorCode
+from rtl_gen.control_layouts import (
+    ENGINE_COMMANDS,
+    PROGRAM_TARGET,
+    bases_layout,
+    entry_layout,
+    error_layout,
+    fault_layout,
+    place_layout,
+    program_write_layout,
+)
+from rtl_gen.dispatch import STEPS, LoopStack, OperandSums, field
+
+__all__ = ["Dispatcher"]
+
+
+class Dispatcher(wiring.Component):
+    """Run the program: fetch, count loops, add up addresses, push to the engines' queues.
+
+    What is pushed equals :func:`mla_hw.golden.dispatcher.resolve`; fields that an instruction does
+    not have are 0. A start first loads the program memory by a command to the reader, then runs
+    from instruction 0. The number of cycles per instruction depends on its kind only
+    (:mod:`mla_hw.cycles.dispatcher`), besides waiting for its queue.
+
+    The first error, or ``abort``, ends the run: nothing is dispatched any more, ``cancel`` makes
+    the queues drop what has not started, and ``halted`` comes when the engines are idle.
+
+    Parameters
+    ----------
+    config : CoreConfig
+
+    Members
+    -------
+    start, abort : :py:`In(1)`
+        Pulses; a start is ignored while running.
+    position : :py:`In(POSITION_BITS)`
+        Cached tokens; constant while running, as are the next two.
+    bases : :py:`In(bases_layout())`
+        Base registers.
+    program_beats : :py:`In(16)`
+        Size of the program in memory.
+    program_w : :py:`In(program_write_layout(config))`
+        Program words on their way from the loader.
+    reader_done : :py:`In(1)`
+        The reader has ended its oldest instruction.
+    busy : :py:`In(len(ENGINE_COMMANDS))`
+        Engines whose queues hold instructions or that have some under way.
+    overflow : :py:`In(1)`
+        A semaphore was given too often.
+    read_error, write_error : :py:`In(fault_layout())`
+        Memory accesses that were refused.
+    reader, array, vector, writer : :py:`Out(stream.Signature(entry_layout(...)))`
+        Resolved instructions.
+    credit : :py:`Out(SEMAPHORES)`
+        Semaphores that POST gives in this cycle.
+    clear : :py:`Out(1)`
+        Pulse in the cycle of an accepted start: state of earlier runs is to be forgotten.
+    running : :py:`Out(1)`
+        From the cycle after an accepted start to the cycle of ``halted``.
+    cancel : :py:`Out(1)`
+        From an error to ``halted``.
+    halted : :py:`Out(1)`
+        Pulse at the end of every run.
+    error : :py:`Out(error_layout())`
+        Pulse, at most one per run.
+    """
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.config = config
+        super().__init__({
+            "start": In(1),
+            "abort": In(1),
+            "position": In(POSITION_BITS),
+            "bases": In(bases_layout()),
+            "program_beats": In(16),
+            "program_w": In(program_write_layout(config)),
+            "reader_done": In(1),
+            "busy": In(len(ENGINE_COMMANDS)),
+            "overflow": In(1),
+            "read_error": In(fault_layout()),
+            "write_error": In(fault_layout()),
+            **{
+                engine.value: Out(stream.Signature(entry_layout(command)))
+                for engine, command in ENGINE_COMMANDS.items()
+            },
+            "credit": Out(SEMAPHORES),
+            "clear": Out(1),
+            "running": Out(1),
+            "cancel": Out(1),
+            "halted": Out(1),
+            "error": Out(error_layout()),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        words = self.config.program_depth * INSTRUCTION_WORDS
+        m.submodules.memory = program = memory.Memory(shape=32, depth=words, init=[])
+        m.submodules.loops = loops = LoopStack(self.config)
+        m.submodules.sums = sums = OperandSums(port_bytes=self.config.port_bytes)
+        w_port, r_port = program.write_port(), program.read_port()
+        m.d.comb += [
+            w_port.en.eq(self.program_w.en),
+            w_port.addr.eq(self.program_w.address),
+            w_port.data.eq(self.program_w.data),
+        ]
+
+        # Where the instruction is, the step within it, and its words as they arrive.
+        place = Signal(place_layout(self.config), reset_less=True)
+        step = Signal(range(STEPS), reset_less=True)
+        address = Signal.like(place.word, reset_less=True)
+        instruction = Signal(32 * INSTRUCTION_WORDS, reset_less=True)
+        stepping, leaving = Signal(), Signal()
+        arriving, word = Signal(), Signal.like(step)
+        m.d.comb += r_port.addr.eq(address)
+        m.d.sync += [arriving.eq(stepping & (step < INSTRUCTION_WORDS)), word.eq(step)]
+        with m.If(arriving):
+            m.d.sync += instruction.word_select(word, 32).eq(r_port.data)
+        with m.If(stepping):
+            m.d.sync += [step.eq(step + 1), address.eq(address + 1)]
+            with m.If(step == 0):
+                m.d.sync += instruction.eq(0)
+
+        kind = self._decode(m, instruction)
+        after = Signal.like(place)
+        following = Signal.like(place)
+        m.d.comb += [
+            after.word.eq(place.word + INSTRUCTION_WORDS),
+            after.index.eq(place.index + 1),
+            following.eq(Mux(kind.NEXT & ~loops.last, loops.start, after)),
+        ]
+        with m.If(leaving):
+            m.d.sync += [step.eq(0), place.eq(following), address.eq(following.word)]
+        with m.If(self.clear):
+            m.d.sync += [step.eq(0), place.eq(0), address.eq(0)]
+
+        m.d.comb += [
+            loops.clear.eq(self.clear),
+            loops.position.eq(self.position),
+            loops.enter.en.eq(leaving & kind.LOOP),
+            loops.enter.tiled.eq(field(instruction, "tile_n")),
+            loops.enter.count.eq(field(instruction, "n")),
+            loops.enter.start.eq(after),
+            loops.next.eq(leaving & kind.NEXT),
+            sums.en.eq(stepping),
+            sums.step.eq(step),
+            sums.instruction.eq(instruction),
+            sums.in_memory.eq(kind.in_memory),
+            sums.indices.eq(loops.indices),
+            sums.position.eq(self.position),
+            sums.bases.eq(self.bases),
+            self.credit.eq(Mux(leaving & kind.POST, field(instruction, "post"), 0)),
+        ]
+
+        broken = self._check(m, instruction, kind, loops, place.index)
+        issue, valid, ready = Signal(), Signal(), Signal()
+        m.d.comb += [
+            issue.eq(step == kind.step),
+            leaving.eq(valid & (kind.LOOP | kind.NEXT | kind.POST | ready)),
+        ]
+        self._drive_commands(m, instruction, kind, loops, sums, place.index, valid, ready)
+        self._sequence(m, kind, issue, broken, place.index, stepping, valid)
+
+        return m
+
+    def _decode(self, m, instruction):
+        """Return what the opcode says, one cycle after it has arrived."""
+        own = [kind.name for kind in INSTRUCTIONS.values() if kind.engine is Engine.DISPATCHER]
+        layout = data.StructLayout({
+            "step": range(STEPS),
+            "legal": 1,
+            "in_memory": 1,
+            **{engine.value: 1 for engine in ENGINE_COMMANDS},
+            **dict.fromkeys(own, 1),
+        })
+        kind = Signal(layout, reset_less=True)
+        m.d.sync += kind.eq(layout.const({"step": DECODED}))
+        with m.Switch(field(instruction, "opcode")):
+            for item in INSTRUCTIONS.values():
+                entry = {
+                    "step": issue_step(item),
+                    "legal": 1,
+                    "in_memory": "base" in item.fields,
+                    item.name if item.name in own else item.engine.value: 1,
+                }
+                with m.Case(item.opcode):
+                    m.d.sync += kind.eq(layout.const(entry))
+        return kind
+
+    def _check(self, m, instruction, kind, loops, index):
+        """Return the error code of the instruction, valid when it is issued."""
+        count = field(instruction, "n")
+        tile_k, tile_n = field(instruction, "tile_k"), field(instruction, "tile_n")
+        ended, uncountable = Signal(), Signal()
+        m.d.sync += ended.eq(index == self.config.program_depth)
+        m.d.comb += uncountable.eq((count == 0) | count[POSITION_BITS:].any())
+        conditions = {
+            ErrorCode.END: ended,
+            ErrorCode.OPCODE: ~kind.legal,
+            ErrorCode.NESTING: (kind.LOOP & (loops.depth == LOOP_DEPTH))
+            | (kind.NEXT & (loops.depth == 0))
+            | (kind.HALT & (loops.depth != 0)),
+            ErrorCode.TILE: Mux(kind.LOOP, tile_n & loops.tiled, (tile_k | tile_n) & ~loops.tiled),
+            ErrorCode.COUNT: kind.LOOP & ~tile_n & uncountable,
+        }
+        code = Signal(ErrorCode)
+        # The first that holds.
+        for value, condition in reversed(conditions.items()):
+            with m.If(condition):
+                m.d.comb += code.eq(value)
+        return code
+
+    def _drive_commands(self, m, instruction, kind, loops, sums, index, valid, ready):
+        """Offer the instruction to its engine while ``valid``; drive whether that is ready."""
+        values = {name: field(instruction, name) for name in FIELDS}
+        for name in ("k", "n"):
+            values[name] = Mux(values[f"tile_{name}"], loops.tokens, values[name])
+        values |= {
+            "a": sums.a,
+            "b": sums.b,
+            "c": sums.c,
+            "address": sums.address,
+            "destination": sums.c,
+            "beats": values["n"],
+            "tokens": values["n"],
+            "elements": values["k"],
+            "first": loops.first_tile,
+        }
+        for engine in ENGINE_COMMANDS:
+            port, mine = getattr(self, engine.value), kind[engine.value]
+            command = port.p.command
+            m.d.comb += [command[name].eq(values[name]) for name in command.shape().members]
+            m.d.comb += [
+                port.p.wait.eq(values["wait"] | Mux(loops.first, values["once"], 0)),
+                port.p.post.eq(values["post"] | Mux(loops.last, values["final"], 0)),
+                port.p.tag.eq(index),
+                port.valid.eq(valid & mine),
+            ]
+            with m.If(mine):
+                m.d.comb += ready.eq(port.ready)
+
+    def _sequence(self, m, kind, issue, broken, index, stepping, valid):
+        """Drive a run from start to halted, and stop dispatching at the first error."""
+        fault = Signal(error_layout())
+        failed = Signal()
+        with m.FSM():
+            with m.State("IDLE"), m.If(self.start):
+                m.d.comb += self.clear.eq(1)
+                m.d.sync += [self.running.eq(1), failed.eq(0)]
+                m.next = "LOAD"
+            with m.State("LOAD"):
+                self._offer_load(m)
+                with m.If(self.reader.ready):
+                    m.next = "LOADING"
+                with m.If(fault.en):
+                    m.next = "END"
+            with m.State("LOADING"):
+                with m.If(self.reader_done):
+                    m.next = "RUN"
+                with m.If(fault.en):
+                    m.next = "END"
+            with m.State("RUN"):
+                m.d.comb += [stepping.eq(~issue), valid.eq(issue & (broken == 0))]
+                with m.If(fault.en | (valid & kind.HALT)):
+                    m.next = "END"
+                with m.If(issue & (broken != 0)):
+                    m.d.comb += [fault.en.eq(1), fault.code.eq(broken)]
+            with m.State("END"), m.If(~self.busy.any()):
+                m.d.comb += self.halted.eq(1)
+                m.d.sync += self.running.eq(0)
+                m.next = "IDLE"
+
+        for code, condition, where in (
+            (ErrorCode.ABORT, self.abort, 0),
+            (ErrorCode.OVERFLOW, self.overflow, 0),
+            (ErrorCode.WRITE, self.write_error.en, self.write_error.address),
+            (ErrorCode.READ, self.read_error.en, self.read_error.address),
+        ):
+            with m.If(condition):
+                m.d.comb += [fault.en.eq(1), fault.code.eq(code), fault.address.eq(where)]
+        with m.If(self.running & ~failed):
+            m.d.comb += [
+                self.error.eq(fault),
+                self.error.program_counter.eq(index),
+            ]
+            m.d.sync += failed.eq(fault.en)
+        m.d.comb += self.cancel.eq(failed & self.running)
+
+    def _offer_load(self, m):
+        """Offer the command that fills the program memory."""
+        port, beat_words = self.reader, self.config.port_bytes // 4
+        m.d.comb += [
+            port.payload.eq(0),
+            port.p.command.opcode.eq(INSTRUCTIONS["LOAD"].opcode),
+            port.p.command.target.eq(PROGRAM_TARGET),
+            port.p.command.address.eq(self.bases[FIELDS["base"].choices.index("program")]),
+            port.p.command.beats.eq(self.program_beats),
+            port.p.command.elements.eq(self.program_beats << exact_log2(beat_words)),
+            port.p.tag.eq(~0),
+            port.valid.eq(1),
+        ]

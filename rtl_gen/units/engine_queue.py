@@ -1,0 +1,112 @@
+"""Queue of instructions in front of an engine."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from mla_hw.cycles.engine_queue import STARTED_DEPTH
+from mla_hw.hardware import QUEUE_DEPTH, SEMAPHORES
+from rtl_gen.control_layouts import TAG_BITS, entry_layout
+from rtl_gen.units.queue import Queue
+
+__all__ = ["EngineQueue"]
+
+
+class EngineQueue(wiring.Component):
+    """Hold back instructions until their semaphores are there; give others at their end.
+
+    Instructions start in order and end in order, several may be under way. An instruction that is
+    pushed in cycle t may start in cycle t+1, one that waits for a semaphore in the cycle after the
+    give; :mod:`mla_hw.cycles.engine_queue` has all rules.
+
+    Parameters
+    ----------
+    command : data.Layout
+        What the engine takes.
+    depth : int
+        Instructions that wait.
+
+    Members
+    -------
+    i : :py:`In(stream.Signature(entry_layout(command)))`
+        Instructions.
+    command : :py:`Out(stream.Signature(command))`
+        The oldest instruction, offered as soon as all semaphores that it waits for are available.
+    done : :py:`In(1)`
+        The oldest instruction that is under way ends in this cycle.
+    available : :py:`In(SEMAPHORES)`
+        Semaphores that can be taken.
+    take, give : :py:`Out(SEMAPHORES)`
+        Semaphores taken by the start, and given by the end, of an instruction in this cycle.
+    cancel : :py:`In(1)`
+        Nothing starts; what waits is dropped, one instruction per cycle.
+    busy : :py:`Out(1)`
+        Instructions wait or are under way.
+    active : :py:`Out(1)`
+        Instructions are under way.
+    waiting : :py:`Out(1)`
+        Nothing is under way, and the next instruction lacks a semaphore.
+    start, end : :py:`Out(1)`
+        An instruction starts or ends in this cycle.
+    start_tag, end_tag : :py:`Out(TAG_BITS)`
+        Which one.
+    """
+
+    i: stream.Interface
+    command: stream.Interface
+
+    def __init__(self, command: data.Layout, *, depth: int = QUEUE_DEPTH) -> None:
+        self.depth = depth
+        super().__init__({
+            "i": In(stream.Signature(entry_layout(command))),
+            "command": Out(stream.Signature(command)),
+            "done": In(1),
+            "available": In(SEMAPHORES),
+            "take": Out(SEMAPHORES),
+            "give": Out(SEMAPHORES),
+            "cancel": In(1),
+            "busy": Out(1),
+            "active": Out(1),
+            "waiting": Out(1),
+            "start": Out(1),
+            "start_tag": Out(TAG_BITS),
+            "end": Out(1),
+            "end_tag": Out(TAG_BITS),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        m.submodules.queue = queue = Queue(self.i.payload.shape(), self.depth)
+        ending = data.StructLayout({"post": SEMAPHORES, "tag": TAG_BITS})
+        m.submodules.started = started = Queue(ending, STARTED_DEPTH)
+        wiring.connect(m, wiring.flipped(self.i), queue.i)
+
+        head = queue.o.p
+        met = Signal()
+        m.d.comb += [
+            met.eq((head.wait & ~self.available) == 0),
+            self.command.payload.eq(head.command),
+            # Stays up until it is taken: nobody else takes these semaphores.
+            self.command.valid.eq(queue.o.valid & met & started.i.ready & ~self.cancel),
+            self.start.eq(self.command.valid & self.command.ready),
+            self.start_tag.eq(head.tag),
+            self.take.eq(Mux(self.start, head.wait, 0)),
+            queue.o.ready.eq(self.start | self.cancel),
+            started.i.valid.eq(self.start),
+            started.i.p.post.eq(head.post),
+            started.i.p.tag.eq(head.tag),
+        ]
+        m.d.comb += [
+            started.o.ready.eq(self.done),
+            self.end.eq(self.done),
+            self.end_tag.eq(started.o.p.tag),
+            self.give.eq(Mux(self.done, started.o.p.post, 0)),
+        ]
+        m.d.comb += [
+            self.active.eq(started.o.valid),
+            self.waiting.eq(~self.active & queue.o.valid & ~met),
+            self.busy.eq(self.active | queue.o.valid),
+        ]
+
+        return m

@@ -1,0 +1,228 @@
+"""Latent ring: cache rows that are fetched once and read by column and by row."""
+
+from typing import Any
+
+from amaranth import *
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import exact_log2
+
+from mla_hw.cycles.latent_ring import LATENT_READ_LATENCY, row_words
+from mla_hw.hardware import CoreConfig
+from rtl_gen.layouts import read_port_signature
+from rtl_gen.units.width_adapter import column_word_layout
+
+__all__ = ["LatentRing", "ring_read_layout", "tile_layout"]
+
+SCALE_BITS = 16
+
+
+def tile_layout() -> data.StructLayout:
+    """Announcement of a tile: its number of cached tokens, at least 1."""
+    return data.StructLayout({"tokens": 16})
+
+
+def ring_read_layout(config: CoreConfig) -> data.StructLayout:
+    """Read of C elements of a block.
+
+    By column: channel ``word * C + index`` of all tokens, lane = token. By row: channels
+    ``word * C`` and following of token ``index``, lane = channel.
+    """
+    return data.StructLayout({
+        "column": 1,
+        "block": range(config.ring_blocks),
+        "word": range(config.token_words),
+        "index": range(config.columns),
+    })
+
+
+class LatentRing(wiring.Component):
+    """Ring of blocks of C cached tokens, each a row of latents, RoPE key and scale.
+
+    Element (token :py:`C*J + j`, channel :py:`C*K + k`) lies in bank :py:`(j + k) % C` at address
+    :py:`(J*token_words + K)*C + j` (:func:`mla_hw.golden.latent_ring.place_latent`), so that
+    neither a column nor a row of C elements meets in a bank. Rotators bring elements to banks and
+    back.
+
+    Takes one word per cycle and answers one read per cycle. Latencies, and which word completes a
+    block, are in :mod:`mla_hw.cycles.latent_ring`.
+
+    Parameters
+    ----------
+    config : :class:`CoreConfig`
+        Shape of the rows, ``columns`` and ``ring_blocks``.
+
+    Members
+    -------
+    tile : :py:`In(stream.Signature(tile_layout()))`
+        A tile begins: its first token starts a new block.
+    i : :py:`In(stream.Signature(column_word_layout(config)))`
+        The tile's rows as they lie in memory: per token its data words, one word with the scale,
+        padding words. Taken only within a tile. There must be a free block for them.
+    filled : :py:`Out(range(ring_blocks + 1))`
+        Complete blocks that have not been released. The last block of a tile may be partial; its
+        other lanes hold old data.
+    release : :py:`In(range(ring_blocks + 1))`
+        That many of the oldest blocks are free from the next cycle on.
+    read : :py:`In(ring_read_layout(config))`
+    b : :py:`Out(data.ArrayLayout(signed(8), columns))`
+        What has been read.
+    scale : :py:`In(read_port_signature(unsigned(16), ring_blocks * columns))`
+        Read port: scale of token ``address % C`` of block ``address // C``.
+    """
+
+    tile: stream.Interface
+    i: stream.Interface
+    filled: Signal
+    release: Signal
+    read: data.View
+    b: data.View
+    scale: Any
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.config = config
+        super().__init__({
+            "tile": In(stream.Signature(tile_layout())),
+            "i": In(stream.Signature(column_word_layout(config))),
+            "filled": Out(range(config.ring_blocks + 1)),
+            "release": In(range(config.ring_blocks + 1)),
+            "read": In(ring_read_layout(config)),
+            "b": Out(data.ArrayLayout(signed(8), config.columns)),
+            "scale": In(
+                read_port_signature(unsigned(SCALE_BITS), config.ring_blocks * config.columns)
+            ),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        # No block is read while it is written, so synthesis need not care about collisions.
+        attrs: dict = {"no_rw_check": 1}
+        banks = []
+        for bank in range(self.config.columns):
+            storage: memory.Memory = memory.Memory(
+                shape=signed(8), depth=self.config.ring_depth, init=[], attrs=attrs
+            )
+            m.submodules[f"bank_{bank}"] = storage
+            banks.append((storage.write_port(), storage.read_port()))
+        storage = memory.Memory(
+            shape=SCALE_BITS,
+            depth=self.config.ring_blocks * self.config.columns,
+            init=[],
+            attrs=attrs,
+        )
+        m.submodules.scales = storage
+        scale_write, scale_read = storage.write_port(), storage.read_port()
+        m.d.comb += [scale_read.addr.eq(self.scale.address), self.scale.data.eq(scale_read.data)]
+
+        complete = self._write(m, [w_port for w_port, _ in banks], scale_write)
+        self._read(m, [r_port for _, r_port in banks])
+        m.d.sync += self.filled.eq(self.filled + complete - self.release)
+
+        return m
+
+    def _write(self, m: Module, banks: list, scales) -> Signal:
+        """Put each word where it belongs; return the pulse that completes a block."""
+        config = self.config
+        n_rows = row_words(config)
+        active = Signal()
+        tokens = Signal(16, reset_less=True)  # tokens of the tile behind the current one
+        last_token = Signal()
+        index = Signal(range(config.columns))  # token within the block
+        word = Signal(range(n_rows))  # word within the row
+        block = Signal(range(config.ring_blocks))
+        base = Signal(range(config.ring_blocks * config.token_words))  # block * token_words
+        line = Signal.like(base)  # base + word, for data words
+
+        accept = active & self.i.valid
+        row_end = word == n_rows - 1
+        block_end = last_token | (index == config.columns - 1)
+        scale_word = word == config.token_words
+        next_base = Signal.like(base)
+        wrap = block == config.ring_blocks - 1
+        m.d.comb += next_base.eq(Mux(wrap, 0, base + config.token_words))
+
+        with m.If(accept):
+            m.d.sync += [word.eq(word + 1), line.eq(line + 1)]
+            with m.If(row_end):
+                m.d.sync += [
+                    word.eq(0),
+                    index.eq(index + 1),
+                    line.eq(base),
+                    tokens.eq(tokens - 1),
+                    last_token.eq(tokens == 1),
+                ]
+                with m.If(block_end):
+                    m.d.sync += [
+                        index.eq(0),
+                        line.eq(next_base),
+                        base.eq(next_base),
+                        block.eq(Mux(wrap, 0, block + 1)),
+                    ]
+        # The next tile is taken with the last word, so that no cycle lies between two of them.
+        m.d.comb += [
+            self.i.ready.eq(active),
+            self.tile.ready.eq(~active | (accept & row_end & last_token)),
+        ]
+        with m.If(self.tile.ready):
+            m.d.sync += [
+                active.eq(self.tile.valid),
+                tokens.eq(self.tile.p.tokens - 1),
+                last_token.eq(self.tile.p.tokens == 1),
+            ]
+
+        # Cycle 1: write. Lane k belongs to bank (index + k) mod C.
+        byte_lanes = self.i.payload.as_value()
+        rotated = Signal.like(byte_lanes, reset_less=True)
+        address = Signal(range(config.ring_depth), reset_less=True)
+        data_en, scale_en, complete = Signal(), Signal(), Signal()
+        m.d.sync += [
+            rotated.eq(_rotate(byte_lanes, index, -8)),
+            address.eq(Cat(index, line)),
+            data_en.eq(accept & (word < config.token_words)),
+            scales.addr.eq(Cat(index, block)),
+            scales.data.eq(byte_lanes[:SCALE_BITS]),
+            scale_en.eq(accept & scale_word),
+            complete.eq(accept & scale_word & block_end),
+        ]
+        for bank, w_port in enumerate(banks):
+            m.d.comb += [
+                w_port.en.eq(data_en),
+                w_port.addr.eq(address),
+                w_port.data.eq(rotated.word_select(bank, 8)),
+            ]
+        m.d.comb += scales.en.eq(scale_en)
+        return complete
+
+    def _read(self, m: Module, banks: list) -> None:
+        """Read C banks and turn the lanes back."""
+        config = self.config
+        index = self.read.index
+        # Cycle 0: by column, bank b holds token b - index. A table costs less than a product.
+        bases = Array(block * config.token_words for block in range(config.ring_blocks))
+        line = Signal(range(config.ring_blocks * config.token_words), reset_less=True)
+        m.d.sync += line.eq(bases[self.read.block] + self.read.word)
+        for bank, r_port in enumerate(banks):
+            low = Signal(exact_log2(config.columns), name=f"low_{bank}", reset_less=True)
+            m.d.sync += low.eq(Mux(self.read.column, bank - index, index))
+            m.d.comb += r_port.addr.eq(Cat(low, line))
+
+        # Cycle 2: the memory is slow, so that nothing but a register follows it.
+        held = Signal(8 * config.columns, reset_less=True)
+        m.d.sync += held.eq(Cat(r_port.data for r_port in banks))
+
+        # Cycle 3: lane i is in bank (index + i) mod C, by column and by row.
+        for stage in range(LATENT_READ_LATENCY - 1):
+            turn = Signal.like(index, name=f"turn_{stage}", reset_less=True)
+            m.d.sync += turn.eq(index)
+            index = turn
+        lanes = Signal.like(held, reset_less=True)
+        m.d.sync += lanes.eq(_rotate(held, index, 8))
+        m.d.comb += self.b.as_value().eq(lanes)
+
+
+def _rotate(lanes: Value, amount: Value, step: int) -> Value:
+    """Rotate right by ``amount * step`` bits."""
+    for bit in range(len(amount)):
+        lanes = Mux(amount[bit], lanes.rotate_right(step << bit), lanes)
+    return lanes

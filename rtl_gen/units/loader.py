@@ -1,0 +1,170 @@
+"""Loader: from port words to the activation buffer and the small tables."""
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from mla_hw.cycles.loader import elements_per_write, writes_per_beat
+from mla_hw.golden.loader import LOAD_TARGETS
+from mla_hw.hardware import CoreConfig
+from mla_hw.program.instructions import INSTRUCTION_WORDS
+from rtl_gen.layouts import activation_write_layout, reader_command_layout
+from rtl_gen.units.simple_memory import memory_write_layout
+
+__all__ = ["Loader", "load_beat_layout", "load_command_layout"]
+
+
+def load_command_layout() -> data.StructLayout:
+    """Where the beats of a LOAD go."""
+    fields = reader_command_layout()
+    return data.StructLayout({
+        name: fields[name].shape for name in ("target", "elements", "destination")
+    })
+
+
+def load_beat_layout(config: CoreConfig) -> data.StructLayout:
+    """One port word of a LOAD; ``last`` marks the last one."""
+    return data.StructLayout({"data": 8 * config.port_bytes, "last": 1})
+
+
+class Loader(wiring.Component):
+    """Cut the port words of a LOAD into elements and write them to their destination.
+
+    Writes what :func:`mla_hw.golden.loader.load_elements` gives; for target ``spread`` at
+    :func:`mla_hw.golden.loader.spread_places`. Each cycle writes one entry, or, for ``spread``, as
+    many elements as the port and the lanes allow. :mod:`mla_hw.cycles.loader` states the cycles
+    per beat; they do not depend on what is dropped of the last one. ``done`` comes when everything
+    has been written.
+
+    Parameters
+    ----------
+    config : :class:`CoreConfig`
+
+    Members
+    -------
+    command : :py:`In(stream.Signature(load_command_layout()))`
+        For target ``spread``, ``destination`` is a multiple of the elements per write.
+    i : :py:`In(stream.Signature(load_beat_layout(config)))`
+        Beats of the commands, one command after the other.
+    done : :py:`Out(1)`
+        Pulse at the end of a command.
+    activation : :py:`Out(activation_write_layout(config))`
+        Target ``spread``: int16 elements for the projection half.
+    table : :py:`Out(memory_write_layout(32, ...))`
+        Target ``table``: one entry per RoPE pair, cos in the low half, sin in the high half.
+    constants : :py:`Out(memory_write_layout(32, config.constants))`
+        Target ``constants``.
+    program : :py:`Out(memory_write_layout(32, ...))`
+        Target ``program``: words of the program memory.
+    """
+
+    command: stream.Interface
+    i: stream.Interface
+    done: Signal
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.config = config
+        super().__init__({
+            "command": In(stream.Signature(load_command_layout())),
+            "i": In(stream.Signature(load_beat_layout(config))),
+            "done": Out(1),
+            "activation": Out(activation_write_layout(config)),
+            "table": Out(memory_write_layout(32, -(-config.qk_rope_head_dim // 2))),
+            "constants": Out(memory_write_layout(32, config.constants)),
+            "program": Out(memory_write_layout(32, config.program_depth * INSTRUCTION_WORDS)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        width = elements_per_write(self.config, "spread")
+        n_writes = {name: writes_per_beat(self.config, name) for name in LOAD_TARGETS}
+
+        target = Signal.like(self.command.p.target, reset_less=True)
+        position = Signal.like(self.command.p.destination, reset_less=True)
+        elements = Signal.like(self.command.p.elements, reset_less=True)
+        beat = Signal(8 * self.config.port_bytes, reset_less=True)
+        last = Signal(reset_less=True)
+        writes = Signal(range(max(n_writes.values()) + 1))
+        spread = Signal()
+        count = Signal(range(width + 1))
+        m.d.comb += [
+            spread.eq(target == LOAD_TARGETS["spread"]),
+            count.eq(Mux(spread, width, 1)),
+        ]
+
+        # One write per cycle from the low end of the beat.
+        with m.If(self.i.valid & self.i.ready):
+            m.d.sync += [
+                beat.eq(self.i.p.data),
+                last.eq(self.i.p.last),
+                writes.eq(Mux(spread, n_writes["spread"], n_writes["program"])),
+            ]
+        with m.Elif(writes != 0):
+            m.d.sync += [
+                beat.eq(Mux(spread, beat >> 16 * width, beat >> 32)),
+                writes.eq(writes - 1),
+            ]
+        with m.If(self.command.valid & self.command.ready):
+            m.d.sync += [
+                target.eq(self.command.p.target),
+                position.eq(self.command.p.destination),
+                elements.eq(self.command.p.elements),
+            ]
+        with m.Elif(writes != 0):
+            m.d.sync += [
+                position.eq(position + count),
+                elements.eq(Mux(elements > count, elements - count, 0)),
+            ]
+        self._write(m, target, position, elements, beat, writes != 0)
+
+        # The next beat comes in the cycle of the last write of this one.
+        busy = Signal()
+        finished = Signal()
+        written = Signal()
+        m.d.comb += [
+            finished.eq((writes == 1) & last),
+            self.command.ready.eq(~busy),
+            self.i.ready.eq(busy & ((writes == 0) | (writes == 1)) & ~finished),
+        ]
+        with m.If(self.command.ready):
+            m.d.sync += busy.eq(self.command.valid)
+        with m.Elif(finished):
+            m.d.sync += busy.eq(0)
+        m.d.sync += [written.eq(finished), self.done.eq(written)]
+
+        return m
+
+    def _write(self, m: Module, target, position, elements, beat, writing) -> None:
+        """Register the write of the beat's low end; the lanes' groups take turns."""
+        spread_bits = self.config.spread_bits
+        width = elements_per_write(self.config, "spread")
+
+        entry = Signal(32, reset_less=True)
+        entry_position = Signal.like(position, reset_less=True)
+        m.d.sync += [entry.eq(beat), entry_position.eq(position)]
+        for name in ("table", "constants", "program"):
+            port = getattr(self, name)
+            en = Signal(name=f"{name}_en")
+            m.d.sync += en.eq(writing & (target == LOAD_TARGETS[name]) & (elements != 0))
+            m.d.comb += [port.en.eq(en), port.address.eq(entry_position), port.data.eq(entry)]
+
+        values = [
+            Signal(signed(16), name=f"value_{offset}", reset_less=True) for offset in range(width)
+        ]
+        lane_en = Signal(self.config.rows)
+        for offset, value in enumerate(values):
+            m.d.sync += value.eq(beat.word_select(offset, 16))
+        for lane in range(1 << spread_bits):
+            offset = lane % width
+            m.d.sync += lane_en[lane].eq(
+                writing
+                & (target == LOAD_TARGETS["spread"])
+                & (position[:spread_bits] == lane - offset)
+                & (elements > offset)
+            )
+            m.d.comb += self.activation.data[lane].eq(values[offset])
+        m.d.comb += [
+            self.activation.en.eq(lane_en),
+            self.activation.address.eq(entry_position >> spread_bits),
+        ]

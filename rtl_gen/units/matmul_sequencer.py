@@ -1,0 +1,302 @@
+"""MATMUL sequencer: walks through tiles and steps and brings both operands together."""
+
+from typing import Any
+
+from amaranth import *
+from amaranth.lib import data, stream, wiring
+from amaranth.lib.wiring import In, Out
+from amaranth.utils import bits_for, exact_log2
+
+from mla_hw.cycles.matmul_sequencer import (
+    CONSTANT_BANKS,
+    CONSTANT_WORDS,
+    OPERAND_LATENCY,
+    tile_spacing,
+)
+from mla_hw.hardware import CoreConfig
+from mla_hw.program.instructions import FIELDS
+from rtl_gen.layouts import array_command_layout, read_port_signature, step_layout
+from rtl_gen.matmul_operands import read_operands, read_ring, walk_layout
+from rtl_gen.payload import register_payload
+from rtl_gen.pipeline import delay
+from rtl_gen.units.activation_buffer import activation_read_layout
+from rtl_gen.units.drain_controller import drain_tile_layout
+from rtl_gen.units.latent_ring import ring_read_layout
+from rtl_gen.units.requantizer import constant_layout
+from rtl_gen.units.width_adapter import column_word_layout
+
+__all__ = ["MatmulSequencer", "stall_layout"]
+
+_MODES = FIELDS["mode"].choices
+_PROJECT, _SCORE, _CONTEXT = range(len(_MODES))
+_LANES = FIELDS["target"].choices.index("lanes")
+
+
+def stall_layout() -> data.StructLayout:
+    """Return what a command can wait for: a weight word, a latent block, or the drain."""
+    return data.StructLayout({"weights": 1, "latents": 1, "drain": 1})
+
+
+class MatmulSequencer(wiring.Component):
+    """Execute MATMUL commands, one step per cycle while there is data.
+
+    - project: per tile of C channels two words of requantise constants, then k words of weights;
+      row 0 reads element ``a`` + step.
+    - score: per block of C tokens the true latent channels, then the true RoPE channels, both by
+      column; all rows read ``a`` + step (projection half), then ``b`` + step (vector half).
+    - context: per word of C latent channels the tile's k tokens by row; all rows read ``a`` + token
+      (vector half).
+
+    One command at a time; latencies and the distance between tiles are in
+    :mod:`mla_hw.cycles.matmul_sequencer`. The tile in the ring begins at the oldest block that has
+    not been released.
+
+    Parameters
+    ----------
+    config : :class:`CoreConfig`
+
+    Members
+    -------
+    command : :py:`In(stream.Signature(array_command_layout()))`
+    weights : :py:`In(stream.Signature(column_word_layout(config)))`
+    filled : :py:`In(range(ring_blocks + 1))`
+        Complete blocks in the ring that have not been released.
+    release : :py:`Out(range(ring_blocks + 1))`
+        That many blocks are free from the next cycle on.
+    ring_read : :py:`Out(ring_read_layout(config))`
+    latents : :py:`In(data.ArrayLayout(signed(8), columns))`
+        ``OPERAND_LATENCY`` cycles after ``ring_read``.
+    operand_read : :py:`Out(activation_read_layout(config))`
+    operands : :py:`In(data.ArrayLayout(signed(16), rows))`
+        ``OPERAND_LATENCY`` cycles after ``operand_read``.
+    constants : :py:`Out(read_port_signature(32, constants))`
+        Read port: pre-shift in bits 4…0, post-shift in bits 12…8.
+    requantize_constants : :py:`Out(constant_layout(config))`
+    step : :py:`Out(step_layout(config))`
+    tile : :py:`Out(drain_tile_layout(config))`
+        Follows the issue of a tile's last step by ``TILE_LATENCY``.
+    stall : :py:`Out(stall_layout())`
+    """
+
+    command: stream.Interface
+    weights: stream.Interface
+    filled: Signal
+    release: Signal
+    ring_read: data.View
+    latents: data.View
+    operand_read: data.View
+    operands: data.View
+    constants: Any
+    requantize_constants: data.View
+    step: data.View
+    tile: data.View
+    stall: data.View
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.config = config
+        super().__init__({
+            "command": In(stream.Signature(array_command_layout())),
+            "weights": In(stream.Signature(column_word_layout(config))),
+            "filled": In(range(config.ring_blocks + 1)),
+            "release": Out(range(config.ring_blocks + 1)),
+            "ring_read": Out(ring_read_layout(config)),
+            "latents": In(data.ArrayLayout(signed(8), config.columns)),
+            "operand_read": Out(activation_read_layout(config)),
+            "operands": In(data.ArrayLayout(signed(16), config.rows)),
+            "constants": Out(read_port_signature(32, config.constants)),
+            "requantize_constants": Out(constant_layout(config)),
+            "step": Out(step_layout(config)),
+            "tile": Out(drain_tile_layout(config)),
+            "stall": Out(stall_layout()),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        command = Signal(array_command_layout(), reset_less=True)
+        setup, running, tile_last, command_last = (
+            Signal(name=name) for name in ("setup", "running", "tile_last", "command_last")
+        )
+        with m.FSM(name="state"):
+            with m.State("IDLE"):
+                m.d.comb += self.command.ready.eq(1)
+                m.d.sync += command.eq(self.command.payload)
+                with m.If(self.command.valid):
+                    m.next = "SETUP"
+            with m.State("SETUP"):
+                m.d.comb += setup.eq(1)
+                m.next = "RUN"
+            with m.State("RUN"):
+                m.d.comb += running.eq(1)
+                with m.If(tile_last & command_last):
+                    m.next = "IDLE"
+
+        is_project = command.mode == _PROJECT
+        clear = self._keep_distance(m, setup, tile_last)
+        walk = Signal(walk_layout())
+        read_operands(m, self.config, command, walk, self.operand_read)
+        block = read_ring(m, self.config, command, walk, self.ring_read, self.release)
+
+        # A tile starts when its last step will find the drain free; from then on only data counts.
+        fresh = Signal(reset_less=True)
+        constants_left = Signal(range(CONSTANT_WORDS + 1), reset_less=True)
+        available, go, advance = Signal(), Signal(), Signal()
+        m.d.comb += [
+            available.eq(self.filled > block),
+            go.eq(running & (clear | ~fresh)),
+            self.weights.ready.eq(go & is_project),
+            advance.eq(go & Mux(is_project, self.weights.valid, available)),
+            self.stall.drain.eq(running & ~go),
+            self.stall.weights.eq(go & is_project & ~self.weights.valid),
+            self.stall.latents.eq(go & ~is_project & ~available),
+        ]
+        m.d.comb += walk.step.eq(advance & (constants_left == 0))
+        with m.If(setup | tile_last):
+            m.d.sync += [
+                fresh.eq(1),
+                constants_left.eq(Mux(is_project, CONSTANT_WORDS, 0)),
+            ]
+        with m.Elif(advance):
+            m.d.sync += fresh.eq(0)
+            with m.If(constants_left != 0):
+                m.d.sync += constants_left.eq(constants_left - 1)
+
+        first = self._count_steps(m, command, setup, walk, tile_last)
+        bank = self._count_tiles(m, command, setup, tile_last, command_last)
+        m.d.comb += [
+            walk.setup.eq(setup),
+            walk.tile.eq(tile_last),
+            walk.free.eq(tile_last & command_last & (command.mode == _CONTEXT) & command.release),
+        ]
+        requantize_constants = register_payload(m, self.requantize_constants, "constants")
+        m.d.comb += [
+            requantize_constants.en.eq(advance & (constants_left != 0)),
+            requantize_constants.bank.eq(bank),
+            requantize_constants.half.eq(constants_left == 1),
+            requantize_constants.data.eq(self.weights.payload),
+        ]
+        self._make_step(m, is_project, walk.step, first, tile_last)
+        return m
+
+    def _keep_distance(self, m, setup, tile_last):
+        """Return whether a tile may start: its last step does not come before the drain is free.
+
+        Looks one cycle ahead, so that nothing is compared in the cycle of the decision.
+        """
+        config, command = self.config, self.command.p
+        spacing_by_rows = {
+            mode: [tile_spacing(config, mode, max(rows, 1)) for rows in range(config.rows + 1)]
+            for mode in _MODES
+        }
+        bits = bits_for(max(max(spacings) for spacings in spacing_by_rows.values()))
+        limit = (1 << bits) - 1
+
+        steps, spacing, left = (
+            Signal(bits, name=name, reset_less=True) for name in ("few_steps", "spacing", "left")
+        )
+        own_clear, clear = Signal(reset_less=True), Signal(reset_less=True)
+        with m.If(self.command.valid & self.command.ready):
+            with m.Switch(command.mode):
+                for mode, spacings in enumerate(spacing_by_rows.values()):
+                    with m.Case(mode):
+                        m.d.sync += spacing.eq(Array(spacings)[command.rows])
+            length = config.kv_lora_rank + config.qk_rope_head_dim
+            with m.If(command.mode == _SCORE):
+                m.d.sync += steps.eq(min(length, limit))
+            with m.Else():
+                m.d.sync += steps.eq(Mux(command.k[bits:].any(), limit, command.k[:bits]))
+
+        # left: cycles until a last step may be issued. A tile may start while left < steps.
+        with m.If(tile_last):
+            m.d.sync += [left.eq(spacing - 1), clear.eq(own_clear)]
+        with m.Else():
+            m.d.sync += [left.eq(Mux(left == 0, 0, left - 1)), clear.eq(left <= steps)]
+        with m.If(setup):
+            m.d.sync += own_clear.eq(spacing <= steps)
+        return clear
+
+    def _count_steps(self, m, command, setup, walk, tile_last):
+        """Find the last step of a part and of a tile; return whether the next step is the first."""
+        config = self.config
+        latents, keys = config.kv_lora_rank, config.qk_rope_head_dim
+        is_score = command.mode == _SCORE
+        first, in_key, part_last = (
+            Signal(name=name, reset_less=True) for name in ("first", "in_key", "part_last")
+        )
+        left = Signal(range(max(1 << 16, latents, keys)), name="steps_left", reset_less=True)
+        m.d.comb += [
+            walk.key.eq(walk.step & part_last & is_score & ~in_key),
+            tile_last.eq(walk.step & part_last & (~is_score | in_key)),
+        ]
+        with m.If(setup | tile_last):
+            steps = Mux(is_score, latents, command.k)
+            m.d.sync += [left.eq(steps - 1), part_last.eq(steps == 1), first.eq(1), in_key.eq(0)]
+        with m.Elif(walk.key):
+            m.d.sync += [left.eq(keys - 1), part_last.eq(keys == 1), first.eq(0), in_key.eq(1)]
+        with m.Elif(walk.step):
+            m.d.sync += [left.eq(left - 1), part_last.eq(left == 1), first.eq(0)]
+        return first
+
+    def _count_tiles(self, m, command, setup, tile_last, command_last):
+        """Describe each tile to the drain controller; return the bank of its constants."""
+        config = self.config
+        column_bits = exact_log2(config.columns)
+        is_project = command.mode == _PROJECT
+        left = Signal(len(command.n) - column_bits, name="tiles_left", reset_less=True)
+        remainder = Signal(column_bits, reset_less=True)
+        index = Signal.like(self.tile.index, name="index", reset_less=True)
+        element = Signal.like(command.c, name="element", reset_less=True)
+        bank = Signal(range(CONSTANT_BANKS))
+
+        scattered = is_project & (command.target == _LANES)
+        with m.If(setup):
+            n_last = (command.n - 1)[: len(command.n)]
+            m.d.sync += [
+                Cat(remainder, left).eq(n_last),
+                command_last.eq(n_last[column_bits:] == 0),
+                index.eq(0),
+                element.eq(command.c),
+            ]
+        with m.Elif(tile_last):
+            lane_bits = Mux(scattered, config.columns << config.lane_bits, config.columns)
+            m.d.sync += [
+                left.eq(left - 1),
+                command_last.eq(left == 1),
+                index.eq(index + 1),
+                element.eq(element + lane_bits),
+                bank.eq(bank + is_project),
+            ]
+
+        # The shifts have been there since the first cycle after setup.
+        m.d.comb += self.constants.address.eq(command.constant)
+        tile = register_payload(m, self.tile, "tile")
+        m.d.comb += [
+            tile.en.eq(tile_last),
+            tile.final.eq(command_last),
+            tile.mode.eq(command.mode),
+            tile.target.eq(command.target),
+            tile.bank.eq(bank),
+            tile.pre.eq(self.constants.data[0:5]),
+            tile.post.eq(self.constants.data[8:13]),
+            tile.rows.eq(Mux(is_project, 1, command.rows)),
+            tile.group.eq(command.group),
+            tile.columns.eq(Mux(command_last, remainder + 1, config.columns)),
+            tile.index.eq(index),
+            tile.block.eq(self.ring_read.block),
+            tile.element.eq(element),
+        ]
+        return bank
+
+    def _make_step(self, m, is_project, step, first, last) -> None:
+        """Bring flags and weights to the operands, which come later, and register all of it."""
+        en = delay(m, step, OPERAND_LATENCY, "issued", reset_less=False)
+        flags = delay(m, Cat(first, last, is_project), OPERAND_LATENCY, "flags")
+        weights = delay(m, self.weights.payload.as_value(), OPERAND_LATENCY, "weights")
+        ahead = register_payload(m, self.step, "step")
+        m.d.comb += [
+            ahead.en.eq(en),
+            ahead.first.eq(flags[0]),
+            ahead.last.eq(flags[1]),
+            ahead.a.eq(self.operands),
+            ahead.b.eq(Mux(flags[2], weights, self.latents.as_value())),
+        ]

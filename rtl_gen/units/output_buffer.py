@@ -1,0 +1,101 @@
+"""Output buffer: elements that become words of the memory port."""
+
+from typing import Any
+
+from amaranth import *
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In
+from amaranth.utils import exact_log2
+
+from mla_hw.errors import ConfigError
+from rtl_gen.layouts import read_port_signature
+
+__all__ = ["OutputBuffer", "output_element_layout"]
+
+
+def output_element_layout(*, words: int, port_bytes: int, element_bits: int) -> data.StructLayout:
+    """One element and its place in the buffer."""
+    return data.StructLayout({
+        "en": 1,
+        "index": range(words * 8 * port_bytes // element_bits),
+        "data": element_bits,
+    })
+
+
+class OutputBuffer(wiring.Component):
+    """Gather elements into port words, little endian, for the writer.
+
+    Bit-exact with :func:`mla_hw.golden.output_buffer.gather_elements`: a word is cleared when
+    elements begin to meet it after those of another word, so that padding is 0, whatever was there
+    before. One element per cycle; latencies are in :mod:`mla_hw.cycles.output_buffer`.
+
+    Parameters
+    ----------
+    words : int
+        Port words that it holds, at least 1.
+    port_bytes : int
+        Bytes per port word, a power of two.
+    element_bits : int
+        Bits per element: 8 times a power of two, at most a port word.
+
+    Members
+    -------
+    i : :py:`In(output_element_layout(words=…, port_bytes=…, element_bits=…))`
+    read : :py:`In(read_port_signature(8 * port_bytes, words))`
+
+    Raises
+    ------
+    ConfigError
+        If the elements do not divide the port word, or the buffer holds nothing.
+    """
+
+    i: data.View
+    read: Any
+
+    def __init__(self, *, words: int, port_bytes: int, element_bits: int) -> None:
+        if words < 1:
+            raise ConfigError(f"Output buffer must hold at least 1 word, not {words}")
+        bits = 8 * port_bytes
+        if element_bits < 8 or bits % element_bits or (bits // element_bits).bit_count() != 1:
+            raise ConfigError(
+                f"element_bits must be {bits} divided by a power of two and at least 8, "
+                f"not {element_bits}"
+            )
+        self.words = words
+        self.port_bytes = port_bytes
+        self.element_bits = element_bits
+        layout = output_element_layout(
+            words=words, port_bytes=port_bytes, element_bits=element_bits
+        )
+        super().__init__({"i": In(layout), "read": In(read_port_signature(bits, words))})
+
+    def elaborate(self, platform):
+        m = Module()
+
+        bits = 8 * self.port_bytes
+        # A memory of depth 1 would have no address.
+        # The writer reads only what is complete, so collisions have no meaning.
+        attrs: dict = {"no_rw_check": 1}
+        storage: memory.Memory = memory.Memory(
+            shape=bits, depth=max(self.words, 2), init=[], attrs=attrs
+        )
+        m.submodules.memory = storage
+        w_port, r_port = storage.write_port(), storage.read_port()
+        m.d.comb += [r_port.addr.eq(self.read.address), self.read.data.eq(r_port.data)]
+
+        slot_bits = exact_log2(bits // self.element_bits)
+        slot, index = self.i.index[:slot_bits], self.i.index[slot_bits:]
+        started = Signal()
+        current = Signal.like(w_port.addr, reset_less=True)
+        word = Signal(bits, reset_less=True)
+
+        # Cycle 0: join. Cycle 1: write.
+        m.d.sync += w_port.en.eq(self.i.en)
+        with m.If(self.i.en):
+            m.d.sync += [started.eq(1), current.eq(index)]
+            with m.If(~started | (current != index)):
+                m.d.sync += word.eq(0)
+            m.d.sync += word.word_select(slot, self.element_bits).eq(self.i.data)
+        m.d.comb += [w_port.addr.eq(current), w_port.data.eq(word)]
+
+        return m

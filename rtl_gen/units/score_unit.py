@@ -1,0 +1,233 @@
+"""Score unit: from the array's sums to scores, and what the softmax needs beside them."""
+
+from typing import Any
+
+from amaranth import *
+from amaranth.lib import data, memory, wiring
+from amaranth.lib.wiring import In, Out
+
+from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
+from mla_hw.cycles.score_unit import SHIFT_BITS, score_timing, score_unit_timing
+from mla_hw.golden.score_unit import SCORE_BITS
+from mla_hw.hardware import CoreConfig
+from rtl_gen.layouts import read_port_signature, score_layout
+from rtl_gen.pipeline import delay
+from rtl_gen.units.multiplier import Multiplier
+from rtl_gen.units.rounding_shifter import RoundingShifter
+
+__all__ = ["ScoreUnit"]
+
+_SCALE_BITS = 16
+_LOW_BITS = _SCALE_BITS - 1
+_PRODUCT_BITS = SCORE_BITS + _SCALE_BITS
+
+
+class _ScaleProduct(wiring.Component):
+    """Product of 24 and 16 signed bits from two 16×16 multipliers; one cycle more than theirs."""
+
+    a: Signal
+    b: Signal
+    p: Signal
+
+    def __init__(self, *, kind: str) -> None:
+        self.kind = kind
+        super().__init__({
+            "a": In(signed(SCORE_BITS)),
+            "b": In(signed(_SCALE_BITS)),
+            "p": Out(signed(_PRODUCT_BITS)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        products = {}
+        for name, part in (
+            ("low", self.a[:_LOW_BITS]),
+            ("high", self.a[_LOW_BITS:].as_signed()),
+        ):
+            m.submodules[name] = multiplier = Multiplier(
+                a_width=_SCALE_BITS, b_width=_SCALE_BITS, kind=self.kind
+            )
+            m.d.comb += [multiplier.a.eq(part), multiplier.b.eq(self.b)]
+            products[name] = multiplier.p
+
+        low, high = products["low"], products["high"]
+        total = Signal(signed(_PRODUCT_BITS), reset_less=True)
+        m.d.sync += total.eq(Cat(low[:_LOW_BITS], high + (low >> _LOW_BITS)))
+        m.d.comb += self.p.eq(total)
+
+        return m
+
+
+class ScoreUnit(wiring.Component):
+    """Bring score sums to log2 units and keep scores, token scales and tile maxima.
+
+    Computes :py:`score = saturate(round_shift(saturate(round_shift(acc, pre)) * scale, post))`,
+    bit-exact with :func:`mla_hw.golden.score_unit.scale_scores`, where the scale of the token is
+    read from the latent ring. A read address that is presented :py:`timing.latency` cycles
+    after a sum shows it in each of the memories; the throughput is one sum per cycle, nothing
+    stalls.
+
+    The scales are copied once per head group, with row 0, because the ring may have let go of the
+    block before the softmax of the tile is done. The maximum of a head is that of its scores from
+    the last ``first`` on; until the next ``first`` of a row, all of the row's sums belong to one
+    head. Rows may follow each other in any order.
+
+    Parameters
+    ----------
+    config : :class:`CoreConfig`
+        Geometry of rows, tile and ring, ``acc_width``, ``heads`` and ``multiplier`` matter.
+
+    Members
+    -------
+    i : :py:`In(score_layout(config))`
+        Sums.
+    token_scale : :py:`Out(read_port_signature(unsigned(16), ring_blocks * columns))`
+        Port of the latent ring that gives the scale of a token.
+    scores : :py:`In(read_port_signature(signed(SCORE_BITS), score_depth))`
+        Scores, by ``i.address``.
+    scales : :py:`In(read_port_signature(unsigned(16), groups * tile_tokens))`
+        Token scales, by :py:`group * tile_tokens + token`.
+    maxima : :py:`In(read_port_signature(signed(SCORE_BITS), groups << lane_bits))`
+        Tile maxima, by ``i.head``.
+    saturated : :py:`Out(1)`
+        A score met a limit before or after the multiplication; in the cycle of its write.
+    """
+
+    i: data.View
+    token_scale: Any
+    saturated: Signal
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.config = config
+        self.timing = score_unit_timing()
+        self.ports = {
+            "scores": (signed(SCORE_BITS), config.score_depth),
+            "scales": (unsigned(_SCALE_BITS), config.groups * config.tile_tokens),
+            "maxima": (signed(SCORE_BITS), config.groups << config.lane_bits),
+        }
+        super().__init__({
+            "i": In(score_layout(config)),
+            "token_scale": Out(
+                read_port_signature(unsigned(_SCALE_BITS), config.ring_blocks * config.columns)
+            ),
+            **{name: In(read_port_signature(*port)) for name, port in self.ports.items()},
+            "saturated": Out(1),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        writes = {}
+        for name, (shape, depth) in self.ports.items():
+            storage: memory.Memory = memory.Memory(shape=shape, depth=depth, init=[])
+            m.submodules[name] = storage
+            reader, read = getattr(self, name), storage.read_port()
+            m.d.comb += [read.addr.eq(reader.address), reader.data.eq(read.data)]
+            writes[name] = storage.write_port()
+
+        # One cycle before the score is there, and with it.
+        score_at = score_timing().latency
+        head = self.i.head[: len(writes["maxima"].addr)]
+        en_before = delay(m, self.i.en, score_at - 1, "en", reset_less=False)
+        head_before = delay(m, head, score_at - 1, "head")
+        en = delay(m, en_before, 1, "en_score", reset_less=False)
+        head = delay(m, head_before, 1, "head_score")
+        address = delay(m, self.i.address, score_at, "address")
+
+        score = self._score(m, en_before)
+        maximum = self._maximum(m, score, en, head, head_before)
+        for name, address_w, value in (
+            ("scores", address, score),
+            ("maxima", head, maximum),
+        ):
+            m.d.comb += [
+                writes[name].en.eq(en),
+                writes[name].addr.eq(address_w),
+                writes[name].data.eq(value),
+            ]
+        self._copy_scale(m, writes["scales"])
+
+        return m
+
+    def _score(self, m, en_before):
+        """Return the score of the sum that was presented :py:`score_timing()` cycles ago."""
+        config = self.config
+        m.submodules.pre = pre = RoundingShifter(
+            width=config.acc_width, shift_bits=SHIFT_BITS, out_width=SCORE_BITS
+        )
+        m.submodules.product = product = _ScaleProduct(kind=config.multiplier)
+        m.submodules.post = post = RoundingShifter(
+            width=_PRODUCT_BITS, shift_bits=SHIFT_BITS, out_width=SCORE_BITS
+        )
+        narrow_at = pre.timing.latency
+        product_at = narrow_at + MULTIPLIER_TIMING.latency + 1
+        m.d.comb += [
+            self.token_scale.address.eq(self.i.block_token),
+            pre.i.eq(self.i.acc),
+            pre.shift.eq(self.i.pre),
+            product.a.eq(pre.o),
+            product.b.eq(delay(m, self.token_scale.data, narrow_at - 1, "scale")),
+            post.i.eq(product.p),
+            post.shift.eq(delay(m, self.i.post, product_at, "post_shift")),
+        ]
+
+        score = Signal(signed(SCORE_BITS), reset_less=True)
+        pre_saturated = delay(
+            m, pre.saturated, product_at + post.timing.latency - narrow_at, "pre_saturated"
+        )
+        m.d.sync += [
+            score.eq(post.o),
+            self.saturated.eq(en_before & (pre_saturated | post.saturated)),
+        ]
+        return score
+
+    def _maximum(self, m, score, en, head, head_before):
+        """Return the maximum of the head's scores so far, ``score`` included."""
+        row_bits = self.config.lane_bits
+        running: memory.Memory = memory.Memory(
+            shape=signed(SCORE_BITS),
+            depth=max(2, 1 << row_bits),
+            init=[],
+            attrs={"ram_style": "distributed"},
+        )
+        m.submodules.running = running
+        write, read = running.write_port(), running.read_port()
+        first = delay(m, self.i.first, score_timing().latency, "first")
+
+        # A row's maximum is read one cycle ahead. The memory misses only what is written in that
+        # very cycle: the score before, whose row and maximum are held.
+        row = head[:row_bits]
+        held_row = Signal(row_bits, reset_less=True)
+        held = Signal(signed(SCORE_BITS), reset_less=True)
+        before = Signal(signed(SCORE_BITS))
+        maximum = Signal(signed(SCORE_BITS))
+        m.d.comb += [
+            read.addr.eq(head_before[:row_bits]),
+            before.eq(Mux(held_row == row, held, read.data)),
+            maximum.eq(Mux(first | (score > before), score, before)),
+            write.en.eq(en),
+            write.addr.eq(row),
+            write.data.eq(maximum),
+        ]
+        with m.If(en):
+            m.d.sync += [held_row.eq(row), held.eq(maximum)]
+        return maximum
+
+    def _copy_scale(self, m, write):
+        """Write the token's scale where the softmax reads it."""
+        config = self.config
+        # A table instead of a multiplication by tile_tokens.
+        base = Signal(range(config.groups * config.tile_tokens), reset_less=True)
+        with m.Switch(self.i.group):
+            for group in range(config.groups):
+                with m.Case(group):
+                    m.d.sync += base.eq(group * config.tile_tokens)
+        first_row = self.i.en & ~self.i.head[: config.lane_bits].any()
+        address = Signal.like(base, reset_less=True)
+        m.d.sync += address.eq(base + delay(m, self.i.token, 1, "token"))
+        m.d.comb += [
+            write.en.eq(delay(m, first_row, 2, "first_row", reset_less=False)),
+            write.addr.eq(address),
+            write.data.eq(delay(m, self.token_scale.data, 1, "scale_copy")),
+        ]

@@ -1,0 +1,337 @@
+"""Softmax: probabilities of one head group and tile, and the running state of its heads."""
+
+from amaranth import *
+from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib.wiring import In, Out
+
+from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
+from mla_hw.cycles.sequencing import OPERAND_LATENCY
+from mla_hw.cycles.softmax import (
+    HEAD_INTERVAL,
+    PROBABILITY_LATENCY,
+    SHIFT_BITS,
+    STATE_SHIFT_BITS,
+    TABLE_LATENCY,
+    TOTAL_LATENCY,
+    UPDATE_LATENCY,
+    VALUE_LATENCY,
+)
+from mla_hw.golden.score_unit import SCORE_BITS, SCORE_FRACTION
+from mla_hw.golden.softmax import EXP2_SEGMENTS, EXP2_TABLE, GUARD_BITS, SUM_BITS
+from mla_hw.hardware import CoreConfig
+from rtl_gen.layouts import (
+    multiplier_signature,
+    read_port_signature,
+    vector_command_layout,
+    vector_write_layout,
+)
+from rtl_gen.pipeline import delay
+from rtl_gen.sequencing import take_command, walk
+from rtl_gen.units.context_accumulator import head_control_layout
+from rtl_gen.units.rounding_shifter import Shifter
+
+__all__ = ["Softmax"]
+
+_VALUE_BITS = 15
+_LOW_BITS = SCORE_FRACTION - (EXP2_SEGMENTS - 1).bit_length()
+_SLOPE_BITS = (EXP2_TABLE[0] - EXP2_TABLE[1]).bit_length()
+_LARGEST_SHIFT = (1 << SHIFT_BITS) - 1
+#: Exponents of tiles and heads, log2 units.
+_EXPONENT = signed(16)
+
+
+class Softmax(wiring.Component):
+    """Turn the scores of one head group and tile into probabilities.
+
+    Computes :func:`mla_hw.golden.softmax.softmax_tile` for each head, bit-exact, for ``SOFTMAX``.
+    Exponents are relative to the tile, whose maximum is known already, so that one pass does; the
+    running exponent and sum are joined with the tile's afterwards, while the next head is under
+    way. One token per cycle and :py:`max(n, HEAD_INTERVAL)` cycles per head; the whole takes
+    :func:`mla_hw.cycles.softmax.softmax_cycles`.
+
+    Parameters
+    ----------
+    config : CoreConfig
+
+    Members
+    -------
+    command : :py:`In(stream.Signature(vector_command_layout()))`
+        Ready while nothing is under way; ``n`` and ``rows`` are at least 1.
+    done : :py:`Out(1)`
+        Pulse in the cycle of the last ``control``, which comes after the last probability.
+    scores : :py:`Out(read_port_signature(signed(SCORE_BITS), config.score_depth))`
+        Row r, token j at ``a + r * tile_tokens + j``.
+    scales : :py:`Out(read_port_signature(unsigned(16), groups * tile_tokens))`
+        Token scales, up to 32767.
+    maxima : :py:`Out(read_port_signature(signed(SCORE_BITS), groups << lane_bits))`
+        Maximum of the tile by head, ``group << lane_bits | row``.
+    multiplier_0, multiplier_1 : :py:`Out(multiplier_signature())`
+    o : :py:`Out(vector_write_layout())`
+        Layout *lanes*: row r, token j to ``c + (j << lane_bits) + r``.
+    control : :py:`Out(head_control_layout())`
+        Shift control of each head, once per command.
+    totals : :py:`In(read_port_signature(unsigned(SUM_BITS), groups << lane_bits))`
+        Softmax sums by head, while no command is under way.
+    """
+
+    command: stream.Interface
+    done: Signal
+
+    def __init__(self, config: CoreConfig) -> None:
+        self.config = config
+        heads = config.groups << config.lane_bits
+        super().__init__({
+            "command": In(stream.Signature(vector_command_layout())),
+            "done": Out(1),
+            "scores": Out(read_port_signature(signed(SCORE_BITS), config.score_depth)),
+            "scales": Out(read_port_signature(unsigned(16), config.groups * config.tile_tokens)),
+            "maxima": Out(read_port_signature(signed(SCORE_BITS), heads)),
+            "multiplier_0": Out(multiplier_signature()),
+            "multiplier_1": Out(multiplier_signature()),
+            "o": Out(vector_write_layout()),
+            "control": Out(head_control_layout()),
+            "totals": In(read_port_signature(unsigned(SUM_BITS), heads)),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+
+        command, begin = take_command(m, self.command, self.done)
+        head, start, reading, last, final = self._step_through(m, command, begin)
+        exponent, value, whole = self._exponentials(m, reading)
+        self._probabilities(m, command, begin, start, reading, value, whole)
+        total = self._total(m, start, reading, value, whole)
+        self._update(m, command, head, last, exponent, total)
+        m.d.comb += self.done.eq(
+            delay(m, final, TOTAL_LATENCY + UPDATE_LATENCY, "final", reset_less=False)
+        )
+
+        return m
+
+    def _step_through(self, m, command, begin):
+        """Start head after head and read its scores."""
+        head = Signal.like(self.maxima.address, reset_less=True)
+        score = Signal.like(self.scores.address, reset_less=True)
+        # Heads after this one; cycles until the next one may start.
+        heads_left = Signal.like(command.rows)
+        wait = Signal(range(HEAD_INTERVAL))
+
+        following = Signal()
+        address, reading, last = walk(
+            m,
+            begin | following,
+            first=Mux(begin, command.a, score),
+            count=command.n,
+            bound=self.config.score_depth,
+        )
+        m.d.comb += [
+            following.eq((heads_left != 0) & (wait == 0) & (last | ~reading)),
+            self.scores.address.eq(address),
+            self.maxima.address.eq(head),
+        ]
+        with m.If(begin):
+            m.d.sync += [
+                head.eq(command.group << self.config.lane_bits),
+                score.eq(command.a + self.config.tile_tokens),
+                heads_left.eq(command.rows - 1),
+            ]
+        with m.Elif(following):
+            m.d.sync += [
+                head.eq(head + 1),
+                score.eq(score + self.config.tile_tokens),
+                heads_left.eq(heads_left - 1),
+            ]
+        with m.If(begin | following):
+            m.d.sync += wait.eq(HEAD_INTERVAL - 1)
+        with m.Elif(wait != 0):
+            m.d.sync += wait.eq(wait - 1)
+        return head, begin | following, reading, last, last & (heads_left == 0)
+
+    def _exponentials(self, m, reading):
+        """``2 ** -fraction`` of each score's distance to the tile's exponent, and the whole part."""
+        score = Signal(signed(SCORE_BITS), reset_less=True)
+        exponent = Signal(_EXPONENT, reset_less=True)
+        distance = Signal(SCORE_BITS + 1, reset_less=True)
+        base = Signal(_VALUE_BITS, reset_less=True)
+        slope = Signal(signed(16), reset_less=True)
+        low = Signal(signed(16), reset_less=True)
+        whole = Signal(SHIFT_BITS, reset_less=True)
+        value = Signal(signed(16), reset_less=True)
+
+        segments = list(zip(EXP2_TABLE, EXP2_TABLE[1:], strict=False))
+        bases = Array(C(left, _VALUE_BITS) for left, _ in segments)
+        slopes = Array(C(left - right, 16) for left, right in segments)
+        fraction, full = distance[:SCORE_FRACTION], distance[SCORE_FRACTION:]
+        segment = fraction[_LOW_BITS:]
+        valid = delay(m, reading, TABLE_LATENCY - 1, "distance_valid", reset_less=False)
+        m.d.sync += [
+            # Cycle 1: the score, and the exponent of the maximum.
+            score.eq(self.scores.data),
+            exponent.eq((self.maxima.data >> SCORE_FRACTION) + 1),
+            # Cycle 2: always positive, as no score exceeds the maximum.
+            distance.eq((exponent << SCORE_FRACTION) - score),
+            # Cycle 3: the segment.
+            base.eq(bases[segment]),
+            slope.eq(Mux(valid, slopes[segment], 0)),
+            low.eq(Mux(valid, fraction[:_LOW_BITS], 0)),
+            whole.eq(Mux(full[SHIFT_BITS:].any(), _LARGEST_SHIFT, full[:SHIFT_BITS])),
+        ]
+        m.d.comb += [self.multiplier_0.a.eq(slope), self.multiplier_0.b.eq(low)]
+
+        # The product is rounded and subtracted at once: ceil(x - 1/2) = floor(x + 1/2 - ulp).
+        latency = MULTIPLIER_TIMING.latency
+        base = delay(m, base, latency, "base")
+        half = (1 << (_LOW_BITS - 1)) - 1
+        product = self.multiplier_0.p[: _SLOPE_BITS + _LOW_BITS]
+        valid = delay(m, valid, 1 + latency, "slope_valid", reset_less=False)
+        with m.If(valid):
+            m.d.sync += value.eq(
+                (Cat(C(half, _LOW_BITS), base) - product) >> _LOW_BITS
+            )
+        with m.Else():
+            m.d.sync += value.eq(0)
+        return exponent, value, delay(m, whole, latency + 1, "whole")
+
+    def _probabilities(self, m, command, begin, start, reading, value, whole):
+        """Multiply by the token's scale and write."""
+        config = self.config
+        starts = Array(
+            C(group * config.tile_tokens, len(self.scales.address))
+            for group in range(config.groups)
+        )
+        # Scales are read late: an address has fewer bits to delay than a scale.
+        address = Signal.like(self.scales.address, reset_less=True)
+        before = VALUE_LATENCY - OPERAND_LATENCY
+        with m.If(delay(m, start, before, "scales_start", reset_less=False)):
+            m.d.sync += address.eq(starts[command.group])
+        with m.Else():
+            m.d.sync += address.eq(address + 1)
+        scale = Signal(signed(16), reset_less=True)
+        valid = delay(m, reading, VALUE_LATENCY - 1, "scale_valid", reset_less=False)
+        m.d.sync += scale.eq(Mux(valid, self.scales.data, 0))
+        m.d.comb += [
+            self.scales.address.eq(address),
+            self.multiplier_1.a.eq(value),
+            self.multiplier_1.b.eq(scale),
+        ]
+
+        # The shifter keeps one bit below the result; the one below that is not needed.
+        m.submodules.probability_shifter = shifter = Shifter(width=17, shift_bits=SHIFT_BITS)
+        latency = MULTIPLIER_TIMING.latency
+        m.d.comb += [
+            shifter.i.eq(self.multiplier_1.p >> (_VALUE_BITS - 1)),
+            shifter.shift.eq(delay(m, whole, latency, "probability_whole")),
+        ]
+        probability = Signal(signed(16), reset_less=True)
+        m.d.sync += probability.eq((shifter.o >> 2) + shifter.o[1])
+
+        element = Signal.like(command.c, reset_less=True)
+        row = Signal.like(command.c, reset_less=True)
+        valid = delay(m, reading, PROBABILITY_LATENCY, "probability_valid", reset_less=False)
+        with m.If(begin):
+            m.d.sync += row.eq(command.c)
+        with m.If(delay(m, start, PROBABILITY_LATENCY, "row_start", reset_less=False)):
+            m.d.sync += [element.eq(row), row.eq(row + 1)]
+        with m.Else():
+            m.d.sync += element.eq(element + (1 << config.lane_bits))
+        m.d.comb += [
+            self.o.en.eq(valid),
+            self.o.lanes.eq(1),
+            self.o.element.eq(element),
+            self.o.data.eq(probability),
+        ]
+
+    def _total(self, m, start, reading, value, whole):
+        """Sum of the tile's exponentials, complete ``TOTAL_LATENCY`` after its last token."""
+        m.submodules.value_shifter = shifter = Shifter(
+            width=_VALUE_BITS + GUARD_BITS + 1, shift_bits=SHIFT_BITS
+        )
+        m.d.comb += [shifter.i.eq(value << GUARD_BITS), shifter.shift.eq(whole)]
+        rounded = Signal(_VALUE_BITS + GUARD_BITS, reset_less=True)
+        m.d.sync += rounded.eq((shifter.o >> 1) + shifter.o[0])
+
+        total = Signal(SUM_BITS, reset_less=True)
+        # From the start to the first token's rounded value, one cycle more than from the token.
+        first = delay(m, start, TOTAL_LATENCY, "total_first", reset_less=False)
+        valid = delay(m, reading, TOTAL_LATENCY - 1, "total_valid", reset_less=False)
+        with m.If(first):
+            m.d.sync += total.eq(rounded)
+        with m.Elif(valid):
+            m.d.sync += total.eq(total + rounded)
+        return total
+
+    def _update(self, m, command, head, last, exponent, total):
+        """Join the tile to the state of its head; ``HEAD_INTERVAL`` keeps the registers apart."""
+        entry = data.StructLayout({"exponent": _EXPONENT, "total": unsigned(SUM_BITS)})
+        m.submodules.state = state = memory.Memory(
+            shape=entry, depth=self.config.groups << self.config.lane_bits, init=[]
+        )
+        w_port, r_port = state.write_port(), state.read_port()
+        m.d.comb += [
+            r_port.addr.eq(Mux(self.command.ready, self.totals.address, head)),
+            self.totals.data.eq(r_port.data.total),
+        ]
+
+        # One chain, so that ends[n] comes n cycles after the last token's address.
+        ends = [last]
+        for cycles in range(1, TOTAL_LATENCY + UPDATE_LATENCY):
+            ends.append(delay(m, ends[-1], 1, f"end_{cycles}", reset_less=False))
+
+        # While the last token is under way: which exponent is larger, and by how much.
+        held = Signal(entry, reset_less=True)
+        own_head = Signal.like(head, reset_less=True)
+        own_exponent = Signal.like(exponent, reset_less=True)
+        new_exponent = Signal.like(exponent, reset_less=True)
+        delta = Signal(signed(_EXPONENT.width + 1), reset_less=True)
+        gap = Signal(_EXPONENT.width, reset_less=True)
+        control = Signal.like(self.control.control, reset_less=True)
+        largest_shift = (1 << STATE_SHIFT_BITS) - 1
+        with m.If(last):
+            m.d.sync += own_head.eq(head)
+        with m.If(ends[1]):
+            m.d.sync += held.eq(r_port.data)
+        with m.If(ends[2]):
+            m.d.sync += [own_exponent.eq(exponent), delta.eq(exponent - held.exponent)]
+        with m.If(ends[3]):
+            m.d.sync += [
+                control.first.eq(command.first),
+                control.swap.eq((delta > 0) & ~command.first),
+                gap.eq(Mux(command.first, 0, abs(delta))),
+                new_exponent.eq(
+                    Mux((delta > 0) | command.first, own_exponent, held.exponent)
+                ),
+            ]
+        with m.If(ends[4]):
+            m.d.sync += control.shift.eq(
+                Mux(gap[STATE_SHIFT_BITS:].any(), largest_shift, gap[:STATE_SHIFT_BITS])
+            )
+
+        # With the tile's sum: shift the smaller one, add, keep below 2 ** SUM_BITS.
+        m.submodules.state_shifter = shifter = Shifter(
+            width=SUM_BITS + 1, shift_bits=STATE_SHIFT_BITS
+        )
+        small = Signal(SUM_BITS, reset_less=True)
+        large = Signal(SUM_BITS, reset_less=True)
+        shifted = Signal(SUM_BITS, reset_less=True)
+        joined = Signal(SUM_BITS + 1, reset_less=True)
+        with m.If(ends[TOTAL_LATENCY]):
+            m.d.sync += [
+                large.eq(Mux(control.swap | control.first, total, held.total)),
+                small.eq(Mux(control.first, 0, Mux(control.swap, held.total, total))),
+            ]
+        m.d.comb += [shifter.i.eq(small), shifter.shift.eq(control.shift)]
+        halve = joined[-1]
+        m.d.sync += [
+            shifted.eq((shifter.o >> 1) + shifter.o[0]),
+            joined.eq(large + shifted),
+            w_port.en.eq(ends[-1]),
+            w_port.addr.eq(own_head),
+            w_port.data.exponent.eq(new_exponent + halve),
+            w_port.data.total.eq(Mux(halve, (joined >> 1) + joined[0], joined)),
+            control.halve.eq(halve),
+        ]
+        m.d.comb += [
+            self.control.en.eq(w_port.en),
+            self.control.head.eq(w_port.addr),
+            self.control.control.eq(control),
+        ]

@@ -1,0 +1,147 @@
+"""Readable Verilog: one file per unit family, equal modules written once."""
+
+import re
+from collections import defaultdict
+
+from amaranth.back import verilog
+from amaranth.lib import wiring
+
+__all__ = ["emit_verilog", "port_table"]
+
+_MODULE = re.compile(r"^module (?P<name>\\\S+ |\w+)\s*\(.*?^endmodule\n", re.MULTILINE | re.DOTALL)
+_INSTANCE = re.compile(r"^  (?P<module>\\\S+ |\w+) (?P<instance>\\?\S+) \($", re.MULTILINE)
+_INITIAL = re.compile(r"^  initial begin\n(?P<lines>(?:    .*;\n)+)  end\n", re.MULTILINE)
+_ZERO = re.compile(r"    (?P<memory>\\\S+ |\w+)\[(?P<index>\d+)\] = (?P<value>\d+'h0+);\n")
+_DUMMY = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module(\$\d+)? ")
+_ATTRIBUTE = re.compile(r"^ *\(\* (top|generator|src) = .*? \*\)\n", re.MULTILINE)
+
+
+def emit_verilog(component: wiring.Component, *, name: str) -> dict[str, str]:
+    """Convert a component to Verilog files.
+
+    Modules that Amaranth emits once per instance but that are equal become one, named after the
+    instance path without indices. A file holds one submodule of the top with what is below it.
+
+    Parameters
+    ----------
+    component : wiring.Component
+    name : str
+        Name of the top module.
+
+    Returns
+    -------
+    dict
+        Text by file name, ``<name>.v`` first.
+    """
+    text = verilog.convert(component, name=name, emit_src=False)
+    modules = {
+        match["name"].strip().lstrip("\\"): _tidy(match[0]) for match in _MODULE.finditer(text)
+    }
+    modules = _merge(modules, name)
+    files: dict[str, list[str]] = defaultdict(list)
+    families = _families(modules, name)
+    for module, body in modules.items():
+        files[families[module]].append(body)
+    order = [name, *sorted(family for family in files if family != name)]
+    return {f"{family}.v": "\n".join(files[family]) for family in order}
+
+
+def _tidy(body: str) -> str:
+    """Drop attributes, clear memories in a loop, give the emitter's helper signals a name."""
+    body = _ATTRIBUTE.sub("", body)
+    body = _DUMMY.sub("evaluate_at_start", body)
+    return _INITIAL.sub(_clear_loop, body)
+
+
+def _clear_loop(match: re.Match[str]) -> str:
+    lines = match["lines"].splitlines(keepends=True)
+    zeros = [_ZERO.fullmatch(line) for line in lines]
+    first = zeros[0]
+    if first is None or any(zero is None for zero in zeros):
+        return match[0]
+    memory = first["memory"]
+    counter = re.sub(r"\W", "_", memory.strip().lstrip("\\")) + "_index"
+    return (
+        f"  integer {counter};\n"
+        f"  initial for ({counter} = 0; {counter} < {len(lines)}; {counter} = {counter} + 1)\n"
+        f"    {memory}[{counter}] = {first['value']};\n"
+    )
+
+
+def port_table(component: wiring.Component) -> dict[str, dict[str, str | int]]:
+    """Direction and width of every port by its Verilog name, clock and reset included."""
+    ports: dict[str, dict[str, str | int]] = {
+        "clk": {"direction": "input", "width": 1},
+        "rst": {"direction": "input", "width": 1},
+    }
+    for path, member, value in component.signature.flatten(component):
+        width = len(value.as_value() if hasattr(value, "as_value") else value)
+        direction = "output" if member.flow is wiring.Out else "input"
+        ports["__".join(str(part) for part in path)] = {"direction": direction, "width": width}
+    return ports
+
+
+def _merge(modules: dict[str, str], top: str) -> dict[str, str]:
+    """Write equal modules once, bottom up, and name them without indices."""
+    chosen: dict[str, str] = {}  # old name -> new name
+    bodies: dict[str, str] = {}  # new name -> text
+    by_text: dict[str, str] = {}
+
+    def visit(name: str) -> str:
+        if name in chosen:
+            return chosen[name]
+
+        def rename(match: re.Match[str]) -> str:
+            module = match["module"].strip().lstrip("\\")
+            if module not in modules:
+                return match[0]
+            return f"  {visit(module)} {match['instance']} ("
+
+        body = _INSTANCE.sub(rename, modules[name])
+        head = re.compile(rf"^module (?:\\{re.escape(name)} |{re.escape(name)})\s*\(", re.MULTILINE)
+        body = head.sub("module @(", body, count=1)
+        if name != top and body in by_text:
+            chosen[name] = by_text[body]
+            return chosen[name]
+        new = top if name == top else _unique(_plain(name, top), bodies)
+        chosen[name] = by_text[body] = new
+        bodies[new] = body.replace("module @(", f"module {new}(", 1)
+        return new
+
+    visit(top)
+    return {top: bodies.pop(top), **bodies}
+
+
+def _plain(name: str, top: str) -> str:
+    """``accelerator.array.pe_3_7`` becomes ``array_pe``."""
+    parts = [re.sub(r"(_\d+)+$", "", part) for part in name.split(".") if part != top]
+    return re.sub(r"\W", "_", "_".join(parts[-2:]))
+
+
+def _unique(name: str, taken: dict[str, str]) -> str:
+    candidate, number = name, 2
+    while candidate in taken:
+        candidate, number = f"{name}_v{number}", number + 1
+    return candidate
+
+
+def _families(modules: dict[str, str], top: str) -> dict[str, str]:
+    """Assign each module to the first submodule of the top that uses it."""
+    families = {top: top}
+
+    def assign(module: str, family: str) -> None:
+        for match in _INSTANCE.finditer(modules[module]):
+            child = match["module"].strip()
+            if child in modules and child not in families:
+                families[child] = family or child
+                assign(child, families[child])
+
+    # Breadth first at the top, so that a family is named after what the top instantiates.
+    for match in _INSTANCE.finditer(modules[top]):
+        child = match["module"].strip()
+        if child in modules:
+            families.setdefault(child, child)
+    for module in list(families):
+        if module != top:
+            assign(module, families[module])
+    return families

@@ -1,0 +1,1 @@
+"""Simulation of the whole core: cocotb on Verilator or Icarus Verilog."""

