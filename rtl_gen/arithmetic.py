@@ -1,4 +1,4 @@
-"""Rounding and saturation by a constant amount: combinational counterparts of the golden model's."""
+"""Rounding and saturation by a constant amount, combinational."""
 
 from amaranth import *
 

@@ -206,27 +206,30 @@ class BurstSplitter(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
+        # Beats are counted from the multiple of BURST_BEATS below `address`, so that a step is one
+        # carry chain over the upper bits.
+        low_bits = exact_log2(BURST_BEATS)
         address = Signal.like(self.i.p.address, reset_less=True)
-        remaining = Signal.like(self.i.p.beats, reset_less=True)
-        space = Signal(BURST_BITS)
+        remaining = Signal(len(self.i.p.beats) + 1, reset_less=True)
+        low = address[:low_bits]
         m.d.comb += [
-            space.eq(BURST_BEATS - address[: BURST_BITS - 1]),
             self.o.p.address.eq(address),
-            self.o.p.last.eq(remaining <= space),
-            self.o.p.beats.eq(Mux(self.o.p.last, remaining, space)),
+            self.o.p.last.eq(remaining <= BURST_BEATS),
+            self.o.p.beats.eq(Mux(self.o.p.last, remaining, BURST_BEATS) - low),
         ]
 
         m.d.comb += self.i.ready.eq(~self.o.valid)
         with m.If(self.i.valid & self.i.ready):
             m.d.sync += [
                 address.eq(self.i.p.address),
-                remaining.eq(self.i.p.beats),
+                remaining.eq(self.i.p.beats + self.i.p.address[:low_bits]),
                 self.o.valid.eq(1),
             ]
         with m.Elif(self.o.valid & self.o.ready):
             m.d.sync += [
-                address.eq(address + space),
-                remaining.eq(remaining - space),
+                low.eq(0),
+                address[low_bits:].eq(address[low_bits:] + 1),
+                remaining[low_bits:].eq(remaining[low_bits:] - 1),
                 self.o.valid.eq(~self.o.p.last),
             ]
 

@@ -2,20 +2,21 @@
 
 from functools import reduce
 from operator import and_, or_
+from typing import Any
 
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from mla_hw.cycles.dispatcher import issue_step, product_steps
+from mla_hw.cycles.dispatcher import FIRST_ISSUE, issue_step, product_steps
 from mla_hw.hardware import CoreConfig
-from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH
+from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH, Engine
 from mla_hw.registers import POSITION_BITS
-from rtl_gen.control_layouts import bases_layout, place_layout
+from rtl_gen.control_layouts import ENGINE_COMMANDS, bases_layout, place_layout
 from rtl_gen.layouts import ADDRESS_BITS
 
-__all__ = ["STEPS", "LoopStack", "OperandSums", "field"]
+__all__ = ["STEPS", "LoopStack", "OperandSums", "decode", "field"]
 
 #: Steps within an instruction.
 STEPS = max(map(issue_step, INSTRUCTIONS.values())) + 1
@@ -27,6 +28,35 @@ def field(instruction: Value, name: str) -> Value:
     """Return the bits of a field."""
     entry = FIELDS[name]
     return instruction[entry.lsb : entry.lsb + entry.width]
+
+
+def decode(m: Module, instruction: Value) -> Any:
+    """Return what the opcode says, one cycle after it has arrived.
+
+    Bits: ``legal``; ``in_memory``, operand a is in memory; the engine, or the dispatcher's own
+    instruction by its name. ``step`` is the one in which it is issued.
+    """
+    own = [kind.name for kind in INSTRUCTIONS.values() if kind.engine is Engine.DISPATCHER]
+    layout = data.StructLayout({
+        "step": range(STEPS),
+        "legal": 1,
+        "in_memory": 1,
+        **{engine.value: 1 for engine in ENGINE_COMMANDS},
+        **dict.fromkeys(own, 1),
+    })
+    kind: Any = Signal(layout, reset_less=True)
+    m.d.sync += kind.eq(layout.const({"step": FIRST_ISSUE}))
+    with m.Switch(field(instruction, "opcode")):
+        for item in INSTRUCTIONS.values():
+            entry: dict[int | str, Any] = {
+                "step": issue_step(item),
+                "legal": 1,
+                "in_memory": "base" in item.fields,
+                item.name if item.name in own else item.engine.value: 1,
+            }
+            with m.Case(item.opcode):
+                m.d.sync += kind.eq(layout.const(entry))
+    return kind
 
 
 class LoopStack(wiring.Component):
@@ -63,6 +93,19 @@ class LoopStack(wiring.Component):
         Tokens of the current tile.
     """
 
+    clear: Signal
+    position: Signal
+    enter: Any
+    next: Signal
+    indices: data.View
+    depth: Signal
+    start: Any
+    first: Signal
+    last: Signal
+    tiled: Signal
+    first_tile: Signal
+    tokens: Signal
+
     def __init__(self, config: CoreConfig) -> None:
         self.tile_tokens = config.tile_tokens
         self.place = place_layout(config)
@@ -98,7 +141,7 @@ class LoopStack(wiring.Component):
             "tiled": 1,
             "start": self.place,
         })
-        levels = [Signal(level, name=f"level_{i}") for i in range(LOOP_DEPTH)]
+        levels: list[Any] = [Signal(level, name=f"level_{i}") for i in range(LOOP_DEPTH)]
         last = Signal()
         for i, loop in enumerate(levels):
             innermost = self.depth == i + 1
@@ -174,6 +217,18 @@ class OperandSums(wiring.Component):
     address : :py:`Out(ADDRESS_BITS)`
         Base register plus operand a in beats.
     """
+
+    en: Signal
+    step: Signal
+    instruction: Signal
+    in_memory: Signal
+    indices: data.View
+    position: Signal
+    bases: data.View
+    a: Signal
+    b: Signal
+    c: Signal
+    address: Signal
 
     def __init__(self, *, port_bytes: int) -> None:
         self.port_bytes = port_bytes

@@ -56,8 +56,8 @@ def read_operands(m: Module, config: CoreConfig, command, walk, read) -> None:
                 m.d.sync += read.lane.eq(0)
 
 
-def read_ring(m: Module, config: CoreConfig, command, walk, read, release) -> Value:
-    """Drive requests to the latent ring and free its blocks.
+def read_ring(m: Module, config: CoreConfig, command, walk, read, filled, release) -> Value:
+    """Drive requests to the latent ring, wait for its blocks and free them.
 
     Parameters
     ----------
@@ -65,38 +65,42 @@ def read_ring(m: Module, config: CoreConfig, command, walk, read, release) -> Va
         As in :func:`read_operands`.
     read : view of ring_read_layout(config)
         Output registers.
+    filled : Signal
+        Number of complete blocks.
     release : Signal
         Output register: number of blocks freed.
 
     Returns
     -------
     Value
-        Number of complete blocks that are needed before the next step may be issued, minus one.
+        Whether the block that ``read`` names is complete: a register, one cycle late.
     """
     by_column = command.mode == _SCORE
     base = Signal(range(config.ring_blocks), name="oldest_block")
-    relative = Signal(range(config.ring_blocks + 1), name="relative_block", reset_less=True)
+    # Blocks of the tile up to the present one.
+    blocks = Signal(range(config.ring_blocks + 1), name="tile_blocks", reset_less=True)
     following = Signal.like(read.block, name="following_block")
     m.d.comb += following.eq(Mux(read.block == config.ring_blocks - 1, 0, read.block + 1))
 
-    next_block = [read.block.eq(following), relative.eq(relative + 1)]
+    available = Signal(name="block_available")
+    first_block = [read.block.eq(base), blocks.eq(1), available.eq(filled != 0)]
+    next_block = [
+        read.block.eq(following),
+        blocks.eq(blocks + 1),
+        available.eq(filled > blocks),
+    ]
+    m.d.sync += available.eq(filled >= blocks)
     with m.If(walk.setup):
         m.d.sync += [
+            *first_block,
             read.column.eq(by_column),
-            read.block.eq(base),
-            relative.eq(0),
             read.word.eq(0),
             read.index.eq(0),
         ]
     with m.Elif(walk.tile & by_column):
         m.d.sync += [*next_block, read.word.eq(0), read.index.eq(0)]
     with m.Elif(walk.tile):
-        m.d.sync += [
-            read.block.eq(base),
-            relative.eq(0),
-            read.word.eq(read.word + 1),
-            read.index.eq(0),
-        ]
+        m.d.sync += [*first_block, read.word.eq(read.word + 1), read.index.eq(0)]
     with m.Elif(walk.key):
         m.d.sync += [read.word.eq(config.latent_words), read.index.eq(0)]
     with m.Elif(walk.step):
@@ -107,7 +111,7 @@ def read_ring(m: Module, config: CoreConfig, command, walk, read, release) -> Va
             with m.Else():
                 m.d.sync += next_block
 
-    m.d.sync += release.eq(Mux(walk.free, relative + 1, 0))
+    m.d.sync += release.eq(Mux(walk.free, blocks, 0))
     with m.If(walk.free):
         m.d.sync += base.eq(following)
-    return relative
+    return available

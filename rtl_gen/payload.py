@@ -1,12 +1,14 @@
 """Registered payloads that never stall."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data
 
 __all__ = ["register_payload"]
 
 
-def register_payload(m: Module, port: data.View, name: str) -> data.View:
+def register_payload(m: Module, port: data.View, name: str) -> Any:
     """Drive an output with ``en`` from registers, of which only ``en`` is reset.
 
     Parameters
@@ -23,8 +25,8 @@ def register_payload(m: Module, port: data.View, name: str) -> data.View:
     view
         What is to be assigned, combinationally: the port's value in the next cycle.
     """
-    ahead = Signal(port.shape(), name=f"{name}_ahead")
-    payload = Signal(port.shape(), name=f"{name}_payload", reset_less=True)
+    ahead: Any = Signal(port.shape(), name=f"{name}_ahead")
+    payload: Any = Signal(port.shape(), name=f"{name}_payload", reset_less=True)
     en = Signal(name=f"{name}_en")
     m.d.sync += [payload.eq(ahead), en.eq(ahead.en)]
     m.d.comb += [port.eq(payload), port.en.eq(en)]

@@ -1,5 +1,7 @@
 """How vector units take a command and step through addresses."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import stream
 
@@ -8,7 +10,7 @@ from rtl_gen.layouts import vector_command_layout
 __all__ = ["take_command", "walk"]
 
 
-def take_command(m: Module, port: stream.Interface, done: Value) -> tuple[Value, Value]:
+def take_command(m: Module, port: stream.Interface, done: Value) -> tuple[Any, Value]:
     """Take one command at a time.
 
     Parameters
@@ -27,7 +29,7 @@ def take_command(m: Module, port: stream.Interface, done: Value) -> tuple[Value,
     begin : Value
         Pulse in the cycle after the command was accepted.
     """
-    command = Signal(vector_command_layout(), reset_less=True)
+    command: Any = Signal(vector_command_layout(), reset_less=True)
     begin = Signal(name="begin")
     busy = Signal(name="busy")
     accept = port.valid & port.ready

@@ -9,7 +9,7 @@ from amaranth.lib import wiring
 __all__ = ["emit_verilog", "port_table"]
 
 _MODULE = re.compile(r"^module (?P<name>\\\S+ |\w+)\s*\(.*?^endmodule\n", re.MULTILINE | re.DOTALL)
-_INSTANCE = re.compile(r"^  (?P<module>\\\S+ |\w+) (?P<instance>\\?\S+) \($", re.MULTILINE)
+_INSTANCE = re.compile(r"^  (?P<module>\\\S+ |\w+) (?P<instance>\\\S+ |\w+) \($", re.MULTILINE)
 _INITIAL = re.compile(r"^  initial begin\n(?P<lines>(?:    .*;\n)+)  end\n", re.MULTILINE)
 _ZERO = re.compile(r"    (?P<memory>\\\S+ |\w+)\[(?P<index>\d+)\] = (?P<value>\d+'h0+);\n")
 _DUMMY = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module(\$\d+)? ")
@@ -114,7 +114,7 @@ def _merge(modules: dict[str, str], top: str) -> dict[str, str]:
 
 def _plain(name: str, top: str) -> str:
     """``accelerator.array.pe_3_7`` becomes ``array_pe``."""
-    parts = [re.sub(r"(_\d+)+$", "", part) for part in name.split(".") if part != top]
+    parts = [re.sub(r"(_\d+|\$\d+)+$", "", part) for part in name.split(".") if part != top]
     return re.sub(r"\W", "_", "_".join(parts[-2:]))
 
 

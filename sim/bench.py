@@ -59,7 +59,7 @@ class CoreBench:
 
     ports: Mapping[str, Port]
     memory_bytes: int
-    start: str = "dispatcher.start"
+    start: str = "dispatcher.clear"
     halt: str = "dispatcher.halted"
     queues: Sequence[str] = tuple(f"{engine}_queue" for engine in ENGINES)
     dumps: Sequence[str] = ()
@@ -100,7 +100,8 @@ class CoreBench:
                 for index, dump in enumerate(self.dumps)
             ),
             dumps="".join(
-                f'            $writememh($sformatf("dump_%0d_{index}.hex", token), {_path(dump)});\n'
+                f'                $writememh($sformatf("dump_%0d_{index}.hex", token), '
+                f"{_path(dump)});\n"
                 for index, dump in enumerate(self.dumps)
             ),
         )
@@ -130,7 +131,7 @@ class CoreBench:
 
 
 def _range(width: int) -> str:
-    return f"[{width - 1}:0] "
+    return f"[{width - 1}:0] " if width > 1 else ""
 
 
 def _path(name: str) -> str:

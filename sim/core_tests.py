@@ -66,7 +66,6 @@ class _Core:
         words = [await self.registers.read(address) for address in addresses]
         return sum(word << 32 * index for index, word in enumerate(words))
 
-
     async def write_all(self, writes: list[list[int]]) -> None:
         for address, value in writes:
             await self.registers.write(address, value)

@@ -1,7 +1,7 @@
 """What a simulation leaves behind: log of events, contents of memories."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -44,10 +44,14 @@ class Write:
 
 @dataclass(slots=True)
 class TokenLog:
-    """Events of one token; ``halt`` is the cycle of its end, ``violation`` a broken rule."""
+    """Events of one token.
+
+    ``begun``: the start bit has taken effect. ``halt``: cycle of the end. ``violation``: a broken rule.
+    """
 
     events: list[Event] = field(default_factory=list)
     writes: list[Write] = field(default_factory=list)
+    begun: bool = False
     halt: int | None = None
     violation: str | None = None
 
@@ -167,6 +171,8 @@ class TokenResult:
         The job's reads.
     seconds : float
         Wall time within the simulator.
+    limit : int
+        Cycles that it was given.
     log : TokenLog
     memories : mapping of str to Dump
         Contents of the dumped memories at the end.
@@ -176,8 +182,18 @@ class TokenResult:
     stopped: str | None
     registers: Mapping[str, int]
     seconds: float
+    limit: int
     log: TokenLog
     memories: Mapping[str, Dump]
+
+    def without_memories(self) -> "TokenResult":
+        """Return everything but the contents of memories, which are large."""
+        return replace(self, memories={})
+
+    @property
+    def cycles(self) -> int:
+        """Cycles from start to halt, or that were waited in vain."""
+        return self.limit if self.log.halt is None else self.log.halt
 
 
 class LogReader:
@@ -210,6 +226,8 @@ class LogReader:
                 address, data, strobes = rest
                 content = bytes.fromhex(data)[::-1]
                 log.writes.append(Write(int(address, 16), content, int(strobes, 16)))
+            case "begin":
+                log.begun = True
             case "halt":
                 log.halt = int(rest[0])
             case "violation":

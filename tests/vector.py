@@ -2,7 +2,7 @@
 
 from operator import attrgetter
 
-from amaranth import *
+from amaranth import Elaboratable, Module
 from amaranth.lib.memory import Memory
 
 from mla_hw.cycles.context_accumulator import CONTEXT_READ_LATENCY
@@ -67,17 +67,16 @@ class VectorBench(Elaboratable):
             for address, value in enumerate(contents):
                 ctx.set(self.storage[name].data[address], value)
 
-    def run(
-        self, *commands, prepare=None, before=None, finish=None, pauses=0, max_cycles=20_000
-    ):
+    def run(self, *commands, prepare=None, before=None, finish=None, pauses=0, max_cycles=20_000):
         """Run the commands one after the other; return one dict per command.
 
         ``await prepare(ctx)`` comes first, ``before(ctx, index)`` in no time before each command,
         ``await finish(ctx)`` last. Between the commands the unit idles for ``pauses`` cycles.
 
         The keys are ``cycles`` (from the accepted command to ``done``), ``gap`` (to the command
-        from ``done`` of the one before), every output with the list of its writes, every pulse with
-        its count. What comes until ``done`` belongs to the command, what comes later is an error.
+        from ``done`` of the one before), every output with the list of its writes, ``last`` with
+        the cycle of its last one, every pulse with its count. What comes until ``done`` belongs to
+        the command, what comes later is an error.
         """
         dut, records = self.dut, []
         ports = [getattr(dut, name) for name in self.multipliers]
@@ -91,12 +90,13 @@ class VectorBench(Elaboratable):
                 *(attrgetter(name)(dut) for name in (*self.outputs, *self.pulses)),
                 *operands,
             )
+            record["cycles"] += 1
             for name in self.outputs:
                 port = values.pop(0)
                 if port.en:
                     fields = {key: port[key] for key, _ in port.shape() if key != "en"}
                     record[name].append(fields)
-                    record["last"][name] = record["elapsed"]
+                    record["last"][name] = record["cycles"]
             for name in self.pulses:
                 record[name] += values.pop(0)
             assert not ready or not any(values), "an idle unit has to keep off the multipliers"
@@ -104,7 +104,7 @@ class VectorBench(Elaboratable):
 
         def empty():
             lists = {name: [] for name in self.outputs}
-            return {**lists, **dict.fromkeys(self.pulses, 0), "last": {}}
+            return {**lists, **dict.fromkeys(self.pulses, 0), "cycles": 0, "last": {}}
 
         async def testbench(ctx):
             if prepare is not None:
@@ -113,29 +113,26 @@ class VectorBench(Elaboratable):
             for index, command in enumerate(commands):
                 if before is not None:
                     before(ctx, index)
-                gap = 0
+                begin, record = stray["cycles"], empty()
                 for _ in range(pauses):
                     assert (await step(ctx, stray)) == (1, 0)
-                    gap += 1
-                record = empty()
                 ctx.set(dut.command.payload, command)
                 ctx.set(dut.command.valid, 1)
                 ready = done = 0
                 while not ready:
                     ready, done = await step(ctx, stray)
-                    gap += 1
                     assert not done
                 ctx.set(dut.command.valid, 0)
                 ctx.set(dut.command.payload, {})
-                cycles = 0
+                record["gap"] = stray["cycles"] - begin
                 while not done:
                     ready, done = await step(ctx, record)
-                    cycles += 1
                     assert not ready, "one command at a time"
-                records.append({**record, "cycles": cycles, "gap": gap})
+                records.append(record)
             for _ in range(_IDLE_CYCLES):
                 assert (await step(ctx, stray)) == (1, 0)
-            assert stray == empty(), "written outside of a command"
+            written = [stray[name] for name in (*self.outputs, *self.pulses)]
+            assert not any(written), "written outside of a command"
             if finish is not None:
                 await finish(ctx)
 

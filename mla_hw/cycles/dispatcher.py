@@ -10,7 +10,7 @@ from functools import cache
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, LOOP_DEPTH, InstructionKind
 
 __all__ = [
-    "DECODED",
+    "FIRST_ISSUE",
     "HALT_LATENCY",
     "LOAD_TO_FETCH",
     "NEXT_FETCH",
@@ -29,10 +29,14 @@ NEXT_FETCH = 1
 #: From HALT's execution, or the end of the last instruction of any engine, to the halted pulse.
 HALT_LATENCY = 1
 
-#: Program memory and instruction register: word 0, addressed in step 0, is readable in step 2.
-_FETCH_LATENCY = 2
-#: Step in which the decoded opcode can be used.
-DECODED = _FETCH_LATENCY + 1
+#: Program memory, output register, instruction register: word 0, addressed in step 0, is readable
+#: in step 3.
+_FETCH_LATENCY = 3
+_DECODE_LATENCY = 1
+#: The instruction is checked before it is issued.
+_CHECK_LATENCY = 1
+#: Earliest issue of any instruction, and that of an opcode which does not exist.
+FIRST_ISSUE = _FETCH_LATENCY + _DECODE_LATENCY + _CHECK_LATENCY
 #: Operand registers, product register, sum.
 _PRODUCT_LATENCY = 3
 #: Base register plus sum.
@@ -61,7 +65,7 @@ def product_steps() -> dict[str, int]:
 @cache
 def issue_step(kind: InstructionKind) -> int:
     """Cycles from the first word of an instruction to its offer or execution."""
-    steps = [DECODED, *(word_step(field) for field in kind.fields)]
+    steps = [FIRST_ISSUE, *(word_step(field) + _CHECK_LATENCY for field in kind.fields)]
     for field in kind.fields:
         if field in product_steps():
             in_memory = "base" in kind.fields and field.startswith("a_")

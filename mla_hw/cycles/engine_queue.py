@@ -5,6 +5,7 @@ and that is not before any of
 
 - ``p + PUSH_TO_START``;
 - ``g + GIVE_TO_START`` for the give, in cycle ``g``, of each semaphore that it waits for;
+- ``c + CREDIT_TO_START`` for the POST, executed in cycle ``c``, of each credit that it takes;
 - ``s + START_TO_START`` for the start ``s`` of the one before it;
 - ``d + END_TO_START`` for the end ``d`` of the one ``STARTED_DEPTH`` before it.
 """
@@ -12,9 +13,10 @@ and that is not before any of
 from collections.abc import Iterable
 
 from mla_hw.cycles.queue import QUEUE_TIMING
-from mla_hw.cycles.semaphores import SEMAPHORE_TIMING
+from mla_hw.cycles.semaphores import CREDIT_TIMING, GIVE_TIMING, TAKE_TIMING
 
 __all__ = [
+    "CREDIT_TO_START",
     "END_TO_START",
     "GIVE_TO_START",
     "PUSH_TO_START",
@@ -26,10 +28,14 @@ __all__ = [
 
 #: Instructions of one engine that are under way at once.
 STARTED_DEPTH = 8
-PUSH_TO_START = QUEUE_TIMING.latency
-GIVE_TO_START = SEMAPHORE_TIMING.latency
-START_TO_START = 1
-END_TO_START = 1
+#: From the cycle in which all conditions hold to the offer.
+_OFFER_LATENCY = 1
+PUSH_TO_START = QUEUE_TIMING.latency + _OFFER_LATENCY
+GIVE_TO_START = GIVE_TIMING.latency + _OFFER_LATENCY
+CREDIT_TO_START = CREDIT_TIMING.latency + _OFFER_LATENCY
+#: The queue waits until ``available`` shows what the start has taken.
+START_TO_START = TAKE_TIMING.latency + _OFFER_LATENCY
+END_TO_START = 1 + _OFFER_LATENCY
 #: A place in a full queue can be used this many cycles after the start that frees it.
 START_TO_PUSH = 1
 
@@ -38,6 +44,7 @@ def earliest_start(
     pushed: int,
     gives: Iterable[int] = (),
     *,
+    credits: Iterable[int] = (),
     previous: int | None = None,
     freed: int | None = None,
 ) -> int:
@@ -48,13 +55,19 @@ def earliest_start(
     pushed : int
         Cycle in which it entered the queue.
     gives : iterable of int
-        For each semaphore that it waits for, the cycle of the give that serves it.
+        For each semaphore that it waits for and that an engine's give serves, the give's cycle.
+    credits : iterable of int
+        For each that a POST serves, the cycle in which that is executed.
     previous : int, optional
         Start of the instruction before it in the same queue.
     freed : int, optional
         End of the instruction ``STARTED_DEPTH`` before it in the same queue.
     """
-    start = max([pushed + PUSH_TO_START, *(give + GIVE_TO_START for give in gives)])
+    start = max([
+        pushed + PUSH_TO_START,
+        *(give + GIVE_TO_START for give in gives),
+        *(credit + CREDIT_TO_START for credit in credits),
+    ])
     if previous is not None:
         start = max(start, previous + START_TO_START)
     if freed is not None:

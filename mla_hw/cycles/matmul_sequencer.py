@@ -2,7 +2,7 @@
 
 Everything counts from *issue* cycles: the cycle in which the operands of a step are requested, or
 a word of requantise constants is taken. A tile issues one of these per cycle as long as there is
-a weight word (project) or the block is filled (score, context).
+a weight word (project) or the block is complete (score, context).
 """
 
 from mla_hw.cycles.activation_buffer import ACTIVATION_READ_LATENCY
@@ -13,6 +13,7 @@ from mla_hw.cycles.systolic_array import result_latency
 from mla_hw.hardware import CoreConfig
 
 __all__ = [
+    "BLOCK_LATENCY",
     "COMMAND_LATENCY",
     "COMMAND_TO_COMMAND",
     "CONSTANT_BANKS",
@@ -33,6 +34,8 @@ __all__ = [
 COMMAND_LATENCY = 2
 #: From the last issue of a command to the earliest start of the next one.
 COMMAND_TO_COMMAND = 1
+#: From the cycle in which ``filled`` counts a block to its first issue.
+BLOCK_LATENCY = 1
 #: From an issue to the operands that were requested.
 OPERAND_LATENCY = ACTIVATION_READ_LATENCY
 assert OPERAND_LATENCY == LATENT_READ_LATENCY
@@ -92,8 +95,9 @@ def tile_start(ready: int, steps: int, last_issue: int, spacing: int) -> int:
     Parameters
     ----------
     ready : int
-        First cycle in which all else allows it: the start of the command plus
-        ``COMMAND_LATENCY``, or the last issue of the tile before plus 1; word or block there.
+        First cycle in which all else allows it: the latest of the start of the command plus
+        ``COMMAND_LATENCY``, the last issue of the tile before plus 1, the cycle in which the first
+        word is there, and that in which ``filled`` counts the block plus ``BLOCK_LATENCY``.
     steps : int
         Of this tile, see :func:`tile_steps`.
     last_issue, spacing : int

@@ -15,7 +15,7 @@ from mla_hw.cycles.writer import split_bursts
 from mla_hw.hardware import BURST_BEATS, CoreConfig
 
 __all__ = [
-    "BLOCK_INTERVAL",
+    "BURST_INTERVAL",
     "COMMANDS_UNDER_WAY",
     "COMMAND_TO_ADDRESS",
     "CREDIT_TO_ADDRESS",
@@ -36,16 +36,15 @@ __all__ = [
 COMMANDS_UNDER_WAY = 8
 #: Cycles from the accepted command to the plan of its first burst, and from there to its issue,
 #: and from there to ARVALID.
-_COMMAND_TO_PLAN, _PLAN_TO_ISSUE, _ISSUE_TO_ADDRESS = 2, 1, 1
-#: Cycles from the accepted command to its first ARVALID where nothing is in the way. The bursts of
-#: a block follow one per cycle.
+_COMMAND_TO_PLAN, _PLAN_TO_ISSUE, _ISSUE_TO_ADDRESS = 2, 2, 1
+#: Cycles from the accepted command to its first ARVALID where nothing is in the way.
 COMMAND_TO_ADDRESS = _COMMAND_TO_PLAN + _PLAN_TO_ISSUE + _ISSUE_TO_ADDRESS
-#: Cycles between the last ARVALID of a block and the first of the next one.
-BLOCK_INTERVAL = 2
+#: Cycles between two ARVALIDs of an instruction; a burst is planned when the one before is issued.
+BURST_INTERVAL = _PLAN_TO_ISSUE
 #: Cycles from the plan of an instruction's last burst to the next command that can be accepted.
 _PLAN_TO_COMMAND = 1
 #: Cycles until something given back (a place in a FIFO, a block, a burst) lets a burst issue.
-_CREDIT_TO_ISSUE = 1
+_CREDIT_TO_ISSUE = 2
 #: Cycles from the credit that a burst waits for to its ARVALID.
 CREDIT_TO_ADDRESS = _CREDIT_TO_ISSUE + _ISSUE_TO_ADDRESS
 #: Cycles from RVALID to the beat at its destination: valid at ``weights``, or written to a FIFO.
@@ -70,10 +69,11 @@ def fifo_depth(config: CoreConfig, path: Path) -> int:
     """Beats that may be under way to a destination or wait in front of it.
 
     The latents' FIFO covers all bursts that may be under way: where the port is wider than a word
-    of the ring, a shorter one would drain while the next burst is on its way.
+    of the ring, a shorter one would run empty while the next burst is on its way. The loads' one
+    just fills block RAM.
     """
     return {
-        Path.LOAD: 2 * BURST_BEATS,
+        Path.LOAD: 4 * BURST_BEATS,
         Path.WEIGHTS: config.weight_fifo_depth,
         Path.LATENTS: config.outstanding_reads * BURST_BEATS,
     }[path]
@@ -220,9 +220,7 @@ class ReaderModel:
         """
         path, limit = burst.path, self.config.outstanding_reads
         plan = max(self._earliest_plan, self._issued)
-        if burst.opens_block:
-            plan = max(plan, self._planned + BLOCK_INTERVAL)
-            self._blocks += 1
+        self._blocks += burst.opens_block
         ready = credit
         if path in self.left:
             needed = len(self.arrivals[path]) + burst.beats - self._depth[path]
@@ -231,7 +229,7 @@ class ReaderModel:
         if len(self._last_beats) >= limit:
             ready = max(ready, self._last_beats[-limit])
         issued = max(plan + _PLAN_TO_ISSUE, ready + _CREDIT_TO_ISSUE)
-        self._planned, self._issued, self._earliest_plan = plan, issued, plan + 1
+        self._planned, self._issued = plan, issued
 
         address = issued + _ISSUE_TO_ADDRESS
         first = address + self.memory_latency

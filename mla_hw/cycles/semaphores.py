@@ -2,7 +2,11 @@
 
 from mla_hw.cycles.timing import Timing
 
-__all__ = ["SEMAPHORE_TIMING"]
+__all__ = ["CREDIT_TIMING", "GIVE_TIMING", "TAKE_TIMING"]
 
-#: From ``give`` or ``take`` to ``available``.
-SEMAPHORE_TIMING = Timing(latency=1)
+#: From an engine's ``give`` to ``available``.
+GIVE_TIMING = Timing(latency=1)
+#: From ``credit`` to ``available``.
+CREDIT_TIMING = Timing(latency=2)
+#: From ``take`` to ``available``.
+TAKE_TIMING = Timing(latency=2)

@@ -11,6 +11,6 @@ def normalizer_steps(bits: int, stride: int = 1) -> int:
 
 
 def serial_normalizer_timing(bits: int, stride: int = 1) -> Timing:
-    """One cycle to load, then one per step; the next start with the result."""
-    cycles = normalizer_steps(bits, stride) + 1
+    """One cycle to load, then two per step; the next start with the result."""
+    cycles = 2 * normalizer_steps(bits, stride) + 1
     return Timing(latency=cycles, interval=cycles)

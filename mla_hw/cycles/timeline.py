@@ -28,13 +28,8 @@ from mla_hw.cycles.matmul_sequencer import (
     tile_steps,
     tiles,
 )
-from mla_hw.cycles.normalize import normalize_cycles
-from mla_hw.cycles.norm import norm_cycles
-from mla_hw.cycles.pack import pack_cycles
 from mla_hw.cycles.reader import Path, ReadCommand, ReaderModel
-from mla_hw.cycles.rope import rope_cycles
-from mla_hw.cycles.softmax import softmax_cycles
-from mla_hw.cycles.vector_engine import DONE_TO_COMMAND
+from mla_hw.cycles.vector_engine import NEXT_COMMAND, vector_cycles
 from mla_hw.cycles.weight_words import WeightWords
 from mla_hw.cycles.width_adapter import beats_per_word, width_adapter_timing, words_per_beat
 from mla_hw.cycles.writer import WRITER_RESTART, store_cycles
@@ -45,10 +40,7 @@ from mla_hw.program.image import REGIONS, MemoryMap
 from mla_hw.program.instructions import FIELDS, INSTRUCTIONS, Engine
 from mla_hw.program.program import Program
 
-__all__ = ["WRITE_RESPONSE_LATENCY", "Phase", "TimedInstruction", "Timeline", "predict"]
-
-#: Cycles of the fixed-latency memory from the last data beat of a burst to its response.
-WRITE_RESPONSE_LATENCY = 4
+__all__ = ["Phase", "TimedInstruction", "Timeline", "predict"]
 
 _Process = Generator[None, None, None]
 _ENGINES = (Engine.READER, Engine.ARRAY, Engine.VECTOR, Engine.WRITER)
@@ -177,7 +169,8 @@ def predict(
     position : int
         Rows that the cache holds already.
     latency : int
-        Cycles from an accepted read to its first beat.
+        Cycles from an accepted read to its first beat, and from the last beat of a write to its
+        response.
 
     Raises
     ------
@@ -192,6 +185,7 @@ class _Run:
         self, program: Program, core: CoreConfig, memory: MemoryMap, position: int, latency: int
     ) -> None:
         self.program, self.core, self.memory = program, core, memory
+        self.latency = latency
         self.commands = list(
             resolve(
                 program.instructions,
@@ -410,8 +404,10 @@ class _Run:
         while (item := (yield from self._next(queue))) is not None:
             command, offered = item
             start = max(offered, ready)
-            end = start + _vector_cycles(command)
-            ready = end + DONE_TO_COMMAND
+            fields = command.fields
+            sizes = {size: fields.get(size, 0) for size in ("k", "n", "rows")}
+            end = start + vector_cycles(command.name, **sizes)
+            ready = end + NEXT_COMMAND
             queue.starts.append(start)
             self._end(queue, command, end)
 
@@ -420,7 +416,7 @@ class _Run:
         while (item := (yield from self._next(queue))) is not None:
             command, offered = item
             start = max(offered, ready)
-            end = start + store_cycles(command.fields["n"], WRITE_RESPONSE_LATENCY)
+            end = start + store_cycles(command.fields["n"], self.latency)
             ready = end + WRITER_RESTART
             queue.starts.append(start)
             self._end(queue, command, end)
@@ -432,21 +428,6 @@ def _advance(process: _Process) -> bool:
     except StopIteration:
         return False
     return True
-
-
-def _vector_cycles(command: Resolved) -> int:
-    fields = command.fields
-    match command.name:
-        case "NORM":
-            return norm_cycles(fields["k"])
-        case "ROPE":
-            return rope_cycles(fields["k"], fields["n"])
-        case "SOFTMAX":
-            return softmax_cycles(fields["n"], fields["rows"])
-        case "NORMALIZE":
-            return normalize_cycles(fields["k"])
-        case _:
-            return pack_cycles(fields["k"], fields["n"])
 
 
 def _program_load(program: Program, core: CoreConfig, memory: MemoryMap) -> Resolved:

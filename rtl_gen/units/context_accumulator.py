@@ -46,16 +46,13 @@ class ContextLane(wiring.Component):
         Shift controls of all heads.
     read_address : :py:`In(range(context_depth))`
         Address in the context memory, ignored while ``i.en``.
-    read_en : :py:`In(1)`
-        Whether ``held`` shows what is read.
     held : :py:`Out(signed(CONTEXT_BITS))`
-        What was read :py:`HELD_LATENCY` cycles ago, 0 if nothing was.
+        What is in memory at the address of :py:`HELD_LATENCY` cycles ago.
     """
 
     i: data.View
     control: data.View
     read_address: Signal
-    read_en: Signal
     held: Signal
 
     def __init__(self, config: CoreConfig, *, lane: int) -> None:
@@ -65,7 +62,6 @@ class ContextLane(wiring.Component):
             "i": In(context_sum_layout(config)),
             "control": In(head_control_layout()),
             "read_address": In(range(config.context_depth)),
-            "read_en": In(1),
             "held": Out(signed(CONTEXT_BITS)),
         })
 
@@ -86,8 +82,10 @@ class ContextLane(wiring.Component):
         m = Module()
 
         config = self.config
+        # Nobody reads what is being written: that is what the minimum distance is for.
+        attrs: dict = {"no_rw_check": 1}
         sums: memory.Memory = memory.Memory(
-            shape=signed(CONTEXT_BITS), depth=config.context_depth, init=[]
+            shape=signed(CONTEXT_BITS), depth=config.context_depth, init=[], attrs=attrs
         )
         m.submodules.sums = sums
         w_sums, r_sums = sums.write_port(), sums.read_port()
@@ -115,14 +113,9 @@ class ContextLane(wiring.Component):
             r_sums.addr.eq(Mux(self.i.en, self.i.address, self.read_address)),
             r_table.addr.eq(delay(m, entry, HELD_LATENCY - 1, "entry")),
         ]
-        used = Signal()
-        m.d.sync += used.eq(self.i.en | self.read_en)
-        # Cleared when not used, so that the lanes' outputs need only be ORed.
+        # Nothing but a register behind the memory, which is slow.
         held = Signal(signed(CONTEXT_BITS), reset_less=True)
-        with m.If(used):
-            m.d.sync += held.eq(r_sums.data)
-        with m.Else():
-            m.d.sync += held.eq(0)
+        m.d.sync += held.eq(r_sums.data)
         m.d.comb += self.held.eq(held)
 
         # Cycle 2: which one is shifted, and the shift.
@@ -174,8 +167,9 @@ class ContextAccumulator(wiring.Component):
     Each lane takes one sum per cycle, nothing stalls. A sum is in memory for addresses that are
     presented :py:`timing.latency` cycles later; two sums for the same address of a lane must be
     at least that far apart. A shift control holds for the sums that are presented in the cycle in
-    which it is written, and later. Reading takes :py:`read_timing.latency` cycles and must not
-    coincide with sums that come in.
+    which it is written, and later; it must not change before the head's last sum of the tile has
+    been presented. Reading takes :py:`read_latency` cycles and must not coincide with sums that
+    come in.
 
     Parameters
     ----------
@@ -217,16 +211,19 @@ class ContextAccumulator(wiring.Component):
 
         config = self.config
         lane_bits = config.context_lane_bits
-        held: Value = C(0, CONTEXT_BITS)
+        # One bit per lane instead of a multiplexer: half the look-up tables.
+        selected = Signal(config.accumulator_lanes)
+        m.d.comb += selected.eq(1 << self.read.address[:lane_bits])
+        selected_held = delay(m, selected, HELD_LATENCY, "selected")
+        joined: Value = C(0, CONTEXT_BITS)
         for number in range(config.accumulator_lanes):
             m.submodules[f"lane_{number}"] = lane = ContextLane(config, lane=number)
             m.d.comb += [
                 lane.i.eq(self.i[number]),
                 lane.control.eq(self.control),
                 lane.read_address.eq(self.read.address[lane_bits:]),
-                lane.read_en.eq(self.read.address[:lane_bits] == number),
             ]
-            held = held | lane.held
-        m.d.sync += self.read.data.eq(held)
+            joined = joined | (lane.held & selected_held[number].replicate(CONTEXT_BITS))
+        m.d.sync += self.read.data.eq(joined)
 
         return m

@@ -1,13 +1,14 @@
 """Dispatcher: program memory, loops, addresses; hands plain numbers to the engines."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from mla_hw.cycles.dispatcher import DECODED, issue_step
 from mla_hw.hardware import SEMAPHORES, CoreConfig
-from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH, Engine
+from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH
 from mla_hw.registers import POSITION_BITS, ErrorCode
 from rtl_gen.control_layouts import (
     ENGINE_COMMANDS,
@@ -19,7 +20,7 @@ from rtl_gen.control_layouts import (
     place_layout,
     program_write_layout,
 )
-from rtl_gen.dispatch import STEPS, LoopStack, OperandSums, field
+from rtl_gen.dispatch import STEPS, LoopStack, OperandSums, decode, field
 
 __all__ = ["Dispatcher"]
 
@@ -75,6 +76,28 @@ class Dispatcher(wiring.Component):
         Pulse, at most one per run.
     """
 
+    start: Signal
+    abort: Signal
+    position: Signal
+    bases: data.View
+    program_beats: Signal
+    program_w: data.View
+    reader_done: Signal
+    busy: Signal
+    overflow: Signal
+    read_error: data.View
+    write_error: data.View
+    reader: stream.Interface
+    array: stream.Interface
+    vector: stream.Interface
+    writer: stream.Interface
+    credit: Signal
+    clear: Signal
+    running: Signal
+    cancel: Signal
+    halted: Signal
+    error: data.View
+
     def __init__(self, config: CoreConfig) -> None:
         self.config = config
         super().__init__({
@@ -105,7 +128,8 @@ class Dispatcher(wiring.Component):
         m = Module()
 
         words = self.config.program_depth * INSTRUCTION_WORDS
-        m.submodules.memory = program = memory.Memory(shape=32, depth=words, init=[])
+        program: memory.Memory = memory.Memory(shape=32, depth=words, init=[])
+        m.submodules.memory = program
         m.submodules.loops = loops = LoopStack(self.config)
         m.submodules.sums = sums = OperandSums(port_bytes=self.config.port_bytes)
         w_port, r_port = program.write_port(), program.read_port()
@@ -116,24 +140,32 @@ class Dispatcher(wiring.Component):
         ]
 
         # Where the instruction is, the step within it, and its words as they arrive.
-        place = Signal(place_layout(self.config), reset_less=True)
+        place: Any = Signal(place_layout(self.config), reset_less=True)
         step = Signal(range(STEPS), reset_less=True)
         address = Signal.like(place.word, reset_less=True)
         instruction = Signal(32 * INSTRUCTION_WORDS, reset_less=True)
         stepping, leaving = Signal(), Signal()
-        arriving, word = Signal(), Signal.like(step)
+        fetching, arriving = Signal(), Signal()
+        word = Signal.like(step)
+        # The memory's output is late in the cycle, so it has a register of its own.
+        fetched = Signal(32, reset_less=True)
         m.d.comb += r_port.addr.eq(address)
-        m.d.sync += [arriving.eq(stepping & (step < INSTRUCTION_WORDS)), word.eq(step)]
+        m.d.sync += [
+            fetching.eq(stepping & (step < INSTRUCTION_WORDS)),
+            arriving.eq(fetching),
+            fetched.eq(r_port.data),
+            word.eq(step - 1),
+        ]
         with m.If(arriving):
-            m.d.sync += instruction.word_select(word, 32).eq(r_port.data)
+            m.d.sync += instruction.word_select(word, 32).eq(fetched)
         with m.If(stepping):
             m.d.sync += [step.eq(step + 1), address.eq(address + 1)]
             with m.If(step == 0):
                 m.d.sync += instruction.eq(0)
 
-        kind = self._decode(m, instruction)
-        after = Signal.like(place)
-        following = Signal.like(place)
+        kind = decode(m, instruction)
+        after: Any = Signal.like(place)
+        following: Any = Signal.like(place)
         m.d.comb += [
             after.word.eq(place.word + INSTRUCTION_WORDS),
             after.index.eq(place.index + 1),
@@ -164,41 +196,18 @@ class Dispatcher(wiring.Component):
 
         broken = self._check(m, instruction, kind, loops, place.index)
         issue, valid, ready = Signal(), Signal(), Signal()
-        m.d.comb += [
-            issue.eq(step == kind.step),
-            leaving.eq(valid & (kind.LOOP | kind.NEXT | kind.POST | ready)),
-        ]
+        m.d.comb += leaving.eq(valid & (kind.LOOP | kind.NEXT | kind.POST | ready))
+        with m.If(stepping):
+            m.d.sync += issue.eq(step + 1 == kind.step)
+        with m.If(leaving | self.clear):
+            m.d.sync += issue.eq(0)
         self._drive_commands(m, instruction, kind, loops, sums, place.index, valid, ready)
         self._sequence(m, kind, issue, broken, place.index, stepping, valid)
 
         return m
 
-    def _decode(self, m, instruction):
-        """Return what the opcode says, one cycle after it has arrived."""
-        own = [kind.name for kind in INSTRUCTIONS.values() if kind.engine is Engine.DISPATCHER]
-        layout = data.StructLayout({
-            "step": range(STEPS),
-            "legal": 1,
-            "in_memory": 1,
-            **{engine.value: 1 for engine in ENGINE_COMMANDS},
-            **dict.fromkeys(own, 1),
-        })
-        kind = Signal(layout, reset_less=True)
-        m.d.sync += kind.eq(layout.const({"step": DECODED}))
-        with m.Switch(field(instruction, "opcode")):
-            for item in INSTRUCTIONS.values():
-                entry = {
-                    "step": issue_step(item),
-                    "legal": 1,
-                    "in_memory": "base" in item.fields,
-                    item.name if item.name in own else item.engine.value: 1,
-                }
-                with m.Case(item.opcode):
-                    m.d.sync += kind.eq(layout.const(entry))
-        return kind
-
     def _check(self, m, instruction, kind, loops, index):
-        """Return the error code of the instruction, valid when it is issued."""
+        """Return the error code of the instruction, one cycle after its last field has arrived."""
         count = field(instruction, "n")
         tile_k, tile_n = field(instruction, "tile_k"), field(instruction, "tile_n")
         ended, uncountable = Signal(), Signal()
@@ -213,11 +222,12 @@ class Dispatcher(wiring.Component):
             ErrorCode.TILE: Mux(kind.LOOP, tile_n & loops.tiled, (tile_k | tile_n) & ~loops.tiled),
             ErrorCode.COUNT: kind.LOOP & ~tile_n & uncountable,
         }
-        code = Signal(ErrorCode)
+        code = Signal(ErrorCode, reset_less=True)
+        m.d.sync += code.eq(ErrorCode.NONE)
         # The first that holds.
         for value, condition in reversed(conditions.items()):
             with m.If(condition):
-                m.d.comb += code.eq(value)
+                m.d.sync += code.eq(value)
         return code
 
     def _drive_commands(self, m, instruction, kind, loops, sums, index, valid, ready):
@@ -251,7 +261,7 @@ class Dispatcher(wiring.Component):
 
     def _sequence(self, m, kind, issue, broken, index, stepping, valid):
         """Drive a run from start to halted, and stop dispatching at the first error."""
-        fault = Signal(error_layout())
+        fault: Any = Signal(error_layout())
         failed = Signal()
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):

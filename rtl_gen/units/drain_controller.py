@@ -1,5 +1,7 @@
 """Drain controller: lets finished tiles out of the array and says what each result is."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
@@ -74,8 +76,8 @@ class _Stage:
 
     def __init__(self, config: CoreConfig, name: str) -> None:
         self._config = config
-        self.flags = Signal(_flags_layout(), name=f"{name}_flags")
-        self.lane = Signal(_lane_layout(config), name=name, reset_less=True)
+        self.flags: Any = Signal(_flags_layout(), name=f"{name}_flags")
+        self.lane: Any = Signal(_lane_layout(config), name=name, reset_less=True)
 
     def delayed(self, m: Module, name: str) -> "_Stage":
         """Return the same one cycle later."""
@@ -164,7 +166,8 @@ class DrainController(wiring.Component):
         shortest = min(drain_cycles(config, mode, 1) for mode in FIELDS["mode"].choices)
         depth = 1 << (wait // shortest + 1).bit_length()
 
-        m.submodules.tiles = tiles = memory.Memory(shape=self.tile.shape(), depth=depth, init=[])
+        tiles: memory.Memory = memory.Memory(shape=self.tile.shape(), depth=depth, init=[])
+        m.submodules.tiles = tiles
         write, read = tiles.write_port(), tiles.read_port()
         pop = delay(m, self.tile.en, wait, "due", reset_less=False)
         m.d.sync += [write.addr.eq(write.addr + self.tile.en), read.addr.eq(read.addr + pop)]
@@ -174,7 +177,7 @@ class DrainController(wiring.Component):
     def _count(self, m, ahead, pop):
         """Walk through the slots and columns of a tile; return it, the column and lane 0."""
         config = self.config
-        tile = Signal(self.tile.shape(), reset_less=True)
+        tile: Any = Signal(self.tile.shape(), reset_less=True)
         active = Signal()
         cycles = {mode: slot_cycles(config, mode) for mode in FIELDS["mode"].choices}
         column = Signal(range(max(cycles.values())), reset_less=True)

@@ -15,9 +15,9 @@ __all__ = ["EngineQueue"]
 class EngineQueue(wiring.Component):
     """Hold back instructions until their semaphores are there; give others at their end.
 
-    Instructions start in order and end in order, several may be under way. An instruction that is
-    pushed in cycle t may start in cycle t+1, one that waits for a semaphore in the cycle after the
-    give; :mod:`mla_hw.cycles.engine_queue` has all rules.
+    Instructions start in order and end in order, several may be under way.
+    :mod:`mla_hw.cycles.engine_queue` states when an instruction starts. The decision is
+    registered, so that neither semaphores nor queue lie in a path with the engine.
 
     Parameters
     ----------
@@ -54,6 +54,18 @@ class EngineQueue(wiring.Component):
 
     i: stream.Interface
     command: stream.Interface
+    done: Signal
+    available: Signal
+    take: Signal
+    give: Signal
+    cancel: Signal
+    busy: Signal
+    active: Signal
+    waiting: Signal
+    start: Signal
+    start_tag: Signal
+    end: Signal
+    end_tag: Signal
 
     def __init__(self, command: data.Layout, *, depth: int = QUEUE_DEPTH) -> None:
         self.depth = depth
@@ -83,12 +95,19 @@ class EngineQueue(wiring.Component):
         wiring.connect(m, wiring.flipped(self.i), queue.i)
 
         head = queue.o.p
-        met = Signal()
+        met, offered, started_last = Signal(), Signal(), Signal()
+        m.d.sync += started_last.eq(self.start)
+        # An offer stays until it is taken: nobody else takes its semaphores. After a start the
+        # semaphores need a cycle to show what it has taken.
+        with m.If(offered):
+            m.d.sync += offered.eq(~self.command.ready & ~self.cancel)
+        with m.Else():
+            startable = queue.o.valid & met & started.i.ready
+            m.d.sync += offered.eq(startable & ~started_last & ~self.cancel)
         m.d.comb += [
             met.eq((head.wait & ~self.available) == 0),
             self.command.payload.eq(head.command),
-            # Stays up until it is taken: nobody else takes these semaphores.
-            self.command.valid.eq(queue.o.valid & met & started.i.ready & ~self.cancel),
+            self.command.valid.eq(offered & ~self.cancel),
             self.start.eq(self.command.valid & self.command.ready),
             self.start_tag.eq(head.tag),
             self.take.eq(Mux(self.start, head.wait, 0)),

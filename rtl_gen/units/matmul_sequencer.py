@@ -113,7 +113,7 @@ class MatmulSequencer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        command = Signal(array_command_layout(), reset_less=True)
+        command: Any = Signal(array_command_layout(), reset_less=True)
         setup, running, tile_last, command_last = (
             Signal(name=name) for name in ("setup", "running", "tile_last", "command_last")
         )
@@ -133,16 +133,17 @@ class MatmulSequencer(wiring.Component):
 
         is_project = command.mode == _PROJECT
         clear = self._keep_distance(m, setup, tile_last)
-        walk = Signal(walk_layout())
+        walk: Any = Signal(walk_layout())
         read_operands(m, self.config, command, walk, self.operand_read)
-        block = read_ring(m, self.config, command, walk, self.ring_read, self.release)
+        available = read_ring(
+            m, self.config, command, walk, self.ring_read, self.filled, self.release
+        )
 
         # A tile starts when its last step will find the drain free; from then on only data counts.
         fresh = Signal(reset_less=True)
         constants_left = Signal(range(CONSTANT_WORDS + 1), reset_less=True)
-        available, go, advance = Signal(), Signal(), Signal()
+        go, advance = Signal(), Signal()
         m.d.comb += [
-            available.eq(self.filled > block),
             go.eq(running & (clear | ~fresh)),
             self.weights.ready.eq(go & is_project),
             advance.eq(go & Mux(is_project, self.weights.valid, available)),

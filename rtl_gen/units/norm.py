@@ -1,7 +1,9 @@
 """Norm: root mean square normalisation without weights."""
 
+from typing import Any
+
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
@@ -32,7 +34,7 @@ class Norm(wiring.Component):
 
     Computes :py:`32767 * v / sqrt(sum(v**2) + epsilon)`, bit-exact with
     :func:`mla_hw.golden.norm.rms_norm`, for ``NORM``. The first pass over the vector sums the
-    squares; then the sum is normalised by an even shift, its root extracted and inverted, all bit by
+    squares; then the sum is normalised by an even shift, its root extracted and inverted, bit by
     bit; the second pass multiplies. Each pass takes one element per cycle, and the whole
     :func:`mla_hw.cycles.norm.norm_cycles`.
 
@@ -58,6 +60,11 @@ class Norm(wiring.Component):
 
     command: stream.Interface
     done: Signal
+    scratch: Any
+    constants: Any
+    multiplier_0: Any
+    o: data.View
+    row: data.View
 
     def __init__(self, config: CoreConfig) -> None:
         self.config = config
@@ -92,44 +99,9 @@ class Norm(wiring.Component):
         with m.If(normalizer.start):
             m.d.sync += squaring.eq(0)
 
-        # Both passes read alike; the second multiplies by the inverse root.
-        address, reading, last = walk(
-            m,
-            begin | divider.done,
-            first=command.a,
-            count=command.k,
-            bound=self.config.scratch_depth,
-        )
-        operand = Signal(signed(16), reset_less=True)
-        factor = Signal(signed(16), reset_less=True)
-        with m.If(delay(m, reading, OPERAND_LATENCY - 1, "operand_valid", reset_less=False)):
-            m.d.sync += [
-                operand.eq(self.scratch.data),
-                factor.eq(Mux(squaring, self.scratch.data, divider.quotient)),
-            ]
-        with m.Else():
-            m.d.sync += [operand.eq(0), factor.eq(0)]
-        m.d.comb += [
-            self.scratch.address.eq(address),
-            self.multiplier_0.a.eq(operand),
-            self.multiplier_0.b.eq(factor),
-        ]
-        latency = OPERAND_LATENCY + MULTIPLIER_TIMING.latency
-        product_valid = delay(m, reading, latency, "product_valid", reset_less=False)
-        product_last = delay(m, last, latency, "product_last", reset_less=False)
-
-        # The sum begins with epsilon, which arrives before the first square.
-        total = Signal(SQUARE_BITS, reset_less=True)
-        low_valid = delay(m, begin, 1, "low_valid", reset_less=False)
-        high_valid = delay(m, low_valid, 1, "high_valid", reset_less=False)
-        m.d.comb += self.constants.address.eq(command.constant + low_valid)
-        with m.If(low_valid):
-            m.d.sync += total.eq(self.constants.data)
-        with m.If(high_valid):
-            m.d.sync += total[32:].eq(self.constants.data)
-        with m.If(product_valid & squaring):
-            m.d.sync += total.eq(total + self.multiplier_0.p.as_unsigned())
-        m.d.sync += normalizer.start.eq(product_last & squaring)
+        valid, last = self._multiply(m, command, begin | divider.done, squaring, divider.quotient)
+        total = self._sum(m, command, begin, valid & squaring)
+        m.d.sync += normalizer.start.eq(last & squaring)
 
         inverse_shift = Signal(SHIFT_BITS, reset_less=True)
         m.d.comb += [
@@ -144,29 +116,65 @@ class Norm(wiring.Component):
         ]
         m.d.sync += inverse_shift.eq(_ROOT_BITS - 1 - normalizer.count)
 
-        # Second pass: one output register behind the shifter.
-        latency = shifter.timing.latency
+        self._write(m, command, begin, valid & ~squaring, last & ~squaring, shifter)
+
+        return m
+
+    def _multiply(self, m, command, start, squaring, inverse):
+        """Read the vector; the first pass squares it, the second multiplies by the inverse."""
+        address, reading, last = walk(
+            m, start, first=command.a, count=command.k, bound=self.config.scratch_depth
+        )
+        operand = Signal(signed(16), reset_less=True)
+        factor = Signal(signed(16), reset_less=True)
+        with m.If(delay(m, reading, OPERAND_LATENCY - 1, "operand_valid", reset_less=False)):
+            m.d.sync += [
+                operand.eq(self.scratch.data),
+                factor.eq(Mux(squaring, self.scratch.data, inverse)),
+            ]
+        with m.Else():
+            m.d.sync += [operand.eq(0), factor.eq(0)]
+        m.d.comb += [
+            self.scratch.address.eq(address),
+            self.multiplier_0.a.eq(operand),
+            self.multiplier_0.b.eq(factor),
+        ]
+        latency = OPERAND_LATENCY + MULTIPLIER_TIMING.latency
+        product_valid = delay(m, reading, latency, "product_valid", reset_less=False)
+        return product_valid, delay(m, last, latency, "product_last", reset_less=False)
+
+    def _sum(self, m, command, begin, valid):
+        """Sum of squares. It begins with epsilon, which arrives before the first of them."""
+        total = Signal(SQUARE_BITS, reset_less=True)
+        low_valid = delay(m, begin, 1, "low_valid", reset_less=False)
+        high_valid = delay(m, low_valid, 1, "high_valid", reset_less=False)
+        m.d.comb += self.constants.address.eq(command.constant + low_valid)
+        with m.If(low_valid):
+            m.d.sync += total.eq(self.constants.data)
+        with m.If(high_valid):
+            m.d.sync += total[32:].eq(self.constants.data)
+        with m.If(valid):
+            m.d.sync += total.eq(total + self.multiplier_0.p.as_unsigned())
+        return total
+
+    def _write(self, m, command, begin, valid, last, shifter):
+        """Write the shifted products; one output register behind the shifter."""
+        latency = shifter.timing.latency + 1
         result = Signal(signed(16), reset_less=True)
-        result_valid = delay(
-            m, product_valid & ~squaring, latency + 1, "result_valid", reset_less=False
-        )
+        valid = delay(m, valid, latency, "result_valid", reset_less=False)
         m.d.sync += result.eq(shifter.o)
-        m.d.comb += self.done.eq(
-            delay(m, product_last & ~squaring, latency + 1, "result_last", reset_less=False)
-        )
+        m.d.comb += self.done.eq(delay(m, last, latency, "result_last", reset_less=False))
         element = Signal.like(command.c, reset_less=True)
         with m.If(begin):
             m.d.sync += element.eq(command.c)
-        with m.Elif(result_valid):
+        with m.Elif(valid):
             m.d.sync += element.eq(element + 1)
         to_row = command.target == ROW_TARGET
         m.d.comb += [
-            self.o.en.eq(result_valid & ~to_row),
+            self.o.en.eq(valid & ~to_row),
             self.o.element.eq(element),
             self.o.data.eq(result),
-            self.row.en.eq(result_valid & to_row),
+            self.row.en.eq(valid & to_row),
             self.row.index.eq(element),
             self.row.data.eq(result),
         ]
-
-        return m

@@ -1,7 +1,9 @@
 """Normalize: one head's context sums divided by its softmax sum."""
 
+from typing import Any
+
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.context_accumulator import CONTEXT_READ_LATENCY
@@ -48,8 +50,9 @@ class Normalize(wiring.Component):
         Pulse in the cycle of the last output.
     totals : :py:`Out(read_port_signature(unsigned(SUM_BITS), groups << lane_bits))`
         Softmax sums, by head.
-    context : :py:`Out(read_port_signature(signed(CONTEXT_BITS), context_depth << context_lane_bits))`
-        Context sums, by element address; data follows after ``CONTEXT_READ_LATENCY`` cycles.
+    context : :py:`Out(read_port_signature(signed(CONTEXT_BITS), …))`
+        Context sums, by element address: below ``context_depth << context_lane_bits``. Data
+        follows after ``CONTEXT_READ_LATENCY`` cycles.
     constants : :py:`Out(read_port_signature(unsigned(32), config.constants))`
     multiplier_0 : :py:`Out(multiplier_signature())`
     o : :py:`Out(vector_write_layout())`
@@ -60,6 +63,11 @@ class Normalize(wiring.Component):
 
     command: stream.Interface
     done: Signal
+    totals: Any
+    context: Any
+    constants: Any
+    multiplier_0: Any
+    o: data.View
     saturated: Signal
 
     def __init__(self, config: CoreConfig) -> None:

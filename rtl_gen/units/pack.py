@@ -1,5 +1,7 @@
 """Pack: quantise one cache row."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -45,8 +47,8 @@ def packed_layout(config: CoreConfig) -> data.StructLayout:
 class Pack(wiring.Component):
     """Quantise latents and RoPE key to int8 with one scale for both.
 
-    Computes :func:`mla_hw.golden.pack.pack_row`, bit-exact, for ``PACK``. The first pass over the row
-    brings the key to the unit of the latents and finds the largest magnitude, which is then
+    Computes :func:`mla_hw.golden.pack.pack_row`, bit-exact, for ``PACK``. The first pass over the
+    row brings the key to the unit of the latents and finds the largest magnitude, which is then
     normalised and inverted bit by bit; the second pass does the first step again and multiplies by
     the inverse. Each pass takes one element per cycle, and the whole
     :func:`mla_hw.cycles.pack.pack_cycles`. Bytes leave in ascending order, the scale last; padding
@@ -74,6 +76,11 @@ class Pack(wiring.Component):
 
     command: stream.Interface
     done: Signal
+    row_i: data.View
+    constants: Any
+    multiplier_0: Any
+    multiplier_1: Any
+    packed: data.View
     saturated: Signal
 
     def __init__(self, config: CoreConfig) -> None:
@@ -146,11 +153,9 @@ class Pack(wiring.Component):
 
     def _read(self, m, command, begin, start, measuring):
         """Read the row once and bring the key to the unit of the latents."""
-        m.submodules.staging = staging = memory.Memory(
-            shape=signed(16),
-            depth=self.config.kv_lora_rank + self.config.qk_rope_head_dim,
-            init=[],
-        )
+        depth = self.config.kv_lora_rank + self.config.qk_rope_head_dim
+        staging: Any = memory.Memory(shape=signed(16), depth=depth, init=[])
+        m.submodules.staging = staging
         m.submodules.ratio_shifter = shifter = RoundingShifter(
             width=32, shift_bits=SHIFT_BITS, out_width=16
         )
@@ -161,26 +166,27 @@ class Pack(wiring.Component):
             w_port.data.eq(self.row_i.data),
         ]
 
-        ratio = Signal(data.StructLayout({"factor": 16, "shift": SHIFT_BITS}), reset_less=True)
+        layout = data.StructLayout({"factor": 16, "shift": SHIFT_BITS})
+        ratio: Any = Signal(layout, reset_less=True)
         m.d.comb += self.constants.address.eq(command.constant)
         with m.If(delay(m, begin, 1, "ratio_valid", reset_less=False)):
             m.d.sync += ratio.eq(self.constants.data)
 
         latent, latent_reading, latent_last = walk(
-            m, start, first=C(0), count=command.k, bound=staging.depth
+            m, start, first=C(0), count=command.k, bound=depth
         )
         key, key_reading, key_last = walk(
             m,
             latent_last,
             first=C(self.config.kv_lora_rank),
             count=command.n,
-            bound=staging.depth,
+            bound=depth,
         )
         m.d.comb += r_port.addr.eq(Mux(key_reading, key, latent))
 
         # Latents pass through the multiplier like the key, times 1.
-        flags = Cat(latent_reading | key_reading, key_reading)
-        valid, is_key = delay(m, flags, OPERAND_LATENCY - 1, "operand", reset_less=False)
+        reading = Cat(latent_reading | key_reading, key_reading)
+        valid, is_key = delay(m, reading, OPERAND_LATENCY - 1, "operand", reset_less=False)
         operand = Signal(signed(16), reset_less=True)
         factor = Signal(signed(16), reset_less=True)
         m.d.sync += [

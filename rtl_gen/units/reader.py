@@ -36,7 +36,7 @@ class Reader(wiring.Component):
 
     :class:`mla_hw.cycles.reader.ReaderModel` is the timing of every ARVALID and every beat. Where
     nothing has to be waited for, ARVALID comes :py:`COMMAND_TO_ADDRESS` cycles after the command,
-    then in every cycle, and :py:`BLOCK_INTERVAL` cycles later at the begin of a block.
+    then every :py:`BURST_INTERVAL` cycles.
 
     The number of beats or tokens of an instruction is at least 1, its address a multiple of
     ``port_bytes``.
@@ -176,9 +176,10 @@ class Reader(wiring.Component):
             splitter.i.p.address.eq(held.segment.address),
             splitter.i.p.beats.eq(held.segment.beats),
         ]
-        # A partial block has at most C tokens: a small product with a constant.
+        # The last block has at most C tokens: a table, lest a multiplier be spent on it.
         last_block = held.tokens <= config.columns
-        rest = held.tokens[: config.columns.bit_length()] * config.row_beats
+        sizes = Array(tokens * config.row_beats for tokens in range(config.columns + 1))
+        rest = sizes[held.tokens[: config.columns.bit_length()]]
         with m.If(held.path == Path.LATENTS):
             m.d.comb += splitter.i.p.beats.eq(Mux(last_block, rest, block_beats))
 
@@ -266,14 +267,17 @@ class Reader(wiring.Component):
         free_blocks = Signal(range(config.ring_blocks + 1), init=config.ring_blocks)
         m.d.sync += free_blocks.eq(free_blocks + self.release - (issue & planned.opens_block))
 
+        # What is granted stays so until the burst is issued: nobody else takes anything.
+        granted = Signal()
+        m.d.sync += granted.eq(
+            planned_valid
+            & fits.any()
+            & ~(planned.opens_block & (free_blocks == 0))
+            & bursts.i.ready
+            & ~issue
+        )
         m.d.comb += [
-            issue.eq(
-                planned_valid
-                & fits.any()
-                & ~(planned.opens_block & (free_blocks == 0))
-                & bursts.i.ready
-                & (~address.valid | address.ready)
-            ),
+            issue.eq(granted & (~address.valid | address.ready)),
             bursts.i.valid.eq(issue),
             bursts.i.payload.eq(burst),
         ]

@@ -219,7 +219,7 @@ class Registers(wiring.Component):
         """Let writes and the dispatcher change the registers."""
         ones = write.data & write.mask
 
-        def written(name: str) -> Value:
+        def written(name: str) -> Any:
             return write.en & (write.word == register(name).address // 4)
 
         for item in REGISTERS:

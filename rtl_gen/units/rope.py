@@ -1,7 +1,9 @@
 """Rope: rotary position embedding."""
 
+from typing import Any
+
 from amaranth import *
-from amaranth.lib import stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
@@ -54,6 +56,12 @@ class Rope(wiring.Component):
 
     command: stream.Interface
     done: Signal
+    scratch: Any
+    table: Any
+    multiplier_0: Any
+    multiplier_1: Any
+    o: data.View
+    row: data.View
     saturated: Signal
 
     def __init__(self, config: CoreConfig) -> None:

@@ -75,7 +75,7 @@ class RoundingShifter(wiring.Component):
     :func:`mla_hw.golden.arithmetic.round_shift` and
     :func:`~mla_hw.golden.arithmetic.saturate`. The latency is :py:`timing.latency`, the throughput
     one value per cycle; nothing stalls. The outputs are combinational from the last registers
-    (two to four look-up tables), as a multiplier or another register takes them up.
+    (two look-up tables), as a multiplier or another register takes them up.
 
     Parameters
     ----------
@@ -123,22 +123,24 @@ class RoundingShifter(wiring.Component):
         m.d.comb += [shifter.i.eq(self.i), shifter.shift.eq(self.shift)]
 
         # What does not fit before the rounding does not fit after it either, so that the addition
-        # is as narrow as the result and the look at the high bits goes on beside it.
-        floor, top = shifter.o[1:], self.out_width - 1
+        # is as narrow as the result and the look at the other bits goes on beside it. The negative
+        # number without a positive counterpart counts as not fitting, unless rounding mends it.
+        floor, half, top = shifter.o[1:], shifter.o[0], self.out_width - 1
         rounded = Signal(signed(self.out_width + 1), reset_less=True)
         negative = Signal(reset_less=True)
         overflow = Signal(reset_less=True)
         m.d.sync += [
-            rounded.eq(floor[: self.out_width].as_signed() + shifter.o[0]),
+            rounded.eq(floor[: self.out_width].as_signed() + half),
             negative.eq(floor[-1]),
-            overflow.eq(floor[top:].any() & ~floor[top:].all()),
+            overflow.eq(
+                (floor[top:].any() & ~floor[top:].all()) | (floor[-1] & ~shifter.o[: top + 1].any())
+            ),
         ]
 
-        # Carried over the limit, or the one negative number without a positive counterpart.
-        beyond = rounded[top] & (~rounded[-1] | ~rounded[:top].any())
+        carried = rounded[top] & ~rounded[-1]
         limit = Cat(C(1, 1), (~negative).replicate(top - 1), negative)
         m.d.comb += [
-            self.saturated.eq(overflow | beyond),
+            self.saturated.eq(overflow | carried),
             self.o.eq(Mux(self.saturated, limit, rounded[: self.out_width])),
         ]
 

@@ -68,10 +68,11 @@ class ScoreUnit(wiring.Component):
     after a sum shows it in each of the memories; the throughput is one sum per cycle, nothing
     stalls.
 
-    The scales are copied once per head group, with row 0, because the ring may have let go of the
-    block before the softmax of the tile is done. The maximum of a head is that of its scores from
+    The scales are copied, once per head group, because the ring may have let go of the block before
+    the softmax of the tile is done. The maximum of a head is that of its scores from
     the last ``first`` on; until the next ``first`` of a row, all of the row's sums belong to one
-    head. Rows may follow each other in any order.
+    head. A row's sums come in a run without other rows between, or at least
+    :py:`MAXIMUM_DISTANCE` cycles after the run before.
 
     Parameters
     ----------
@@ -91,11 +92,14 @@ class ScoreUnit(wiring.Component):
     maxima : :py:`In(read_port_signature(signed(SCORE_BITS), groups << lane_bits))`
         Tile maxima, by ``i.head``.
     saturated : :py:`Out(1)`
-        A score met a limit before or after the multiplication; in the cycle of its write.
+        A score met a limit before or after the multiplication; :py:`score_timing()` after its sum.
     """
 
     i: data.View
     token_scale: Any
+    scores: Any
+    scales: Any
+    maxima: Any
     saturated: Signal
 
     def __init__(self, config: CoreConfig) -> None:
@@ -120,7 +124,9 @@ class ScoreUnit(wiring.Component):
 
         writes = {}
         for name, (shape, depth) in self.ports.items():
-            storage: memory.Memory = memory.Memory(shape=shape, depth=depth, init=[])
+            # Nobody reads what is being written.
+            attrs: dict = {"no_rw_check": 1}
+            storage: memory.Memory = memory.Memory(shape=shape, depth=depth, init=[], attrs=attrs)
             m.submodules[name] = storage
             reader, read = getattr(self, name), storage.read_port()
             m.d.comb += [read.addr.eq(reader.address), reader.data.eq(read.data)]
@@ -128,24 +134,15 @@ class ScoreUnit(wiring.Component):
 
         # One cycle before the score is there, and with it.
         score_at = score_timing().latency
-        head = self.i.head[: len(writes["maxima"].addr)]
         en_before = delay(m, self.i.en, score_at - 1, "en", reset_less=False)
-        head_before = delay(m, head, score_at - 1, "head")
         en = delay(m, en_before, 1, "en_score", reset_less=False)
-        head = delay(m, head_before, 1, "head_score")
-        address = delay(m, self.i.address, score_at, "address")
-
         score = self._score(m, en_before)
-        maximum = self._maximum(m, score, en, head, head_before)
-        for name, address_w, value in (
-            ("scores", address, score),
-            ("maxima", head, maximum),
-        ):
-            m.d.comb += [
-                writes[name].en.eq(en),
-                writes[name].addr.eq(address_w),
-                writes[name].data.eq(value),
-            ]
+        m.d.comb += [
+            writes["scores"].en.eq(en),
+            writes["scores"].addr.eq(delay(m, self.i.address, score_at, "address")),
+            writes["scores"].data.eq(score),
+        ]
+        self._keep_maximum(m, score, en, writes["maxima"])
         self._copy_scale(m, writes["scales"])
 
         return m
@@ -182,9 +179,9 @@ class ScoreUnit(wiring.Component):
         ]
         return score
 
-    def _maximum(self, m, score, en, head, head_before):
-        """Return the maximum of the head's scores so far, ``score`` included."""
-        row_bits = self.config.lane_bits
+    def _keep_maximum(self, m, score, en, write):
+        """Write the maximum of the head's scores so far, ``score`` included."""
+        row_bits, score_at = self.config.lane_bits, score_timing().latency
         running: memory.Memory = memory.Memory(
             shape=signed(SCORE_BITS),
             depth=max(2, 1 << row_bits),
@@ -192,27 +189,38 @@ class ScoreUnit(wiring.Component):
             attrs={"ram_style": "distributed"},
         )
         m.submodules.running = running
-        write, read = running.write_port(), running.read_port()
-        first = delay(m, self.i.first, score_timing().latency, "first")
+        w_running, r_running = running.write_port(), running.read_port()
 
-        # A row's maximum is read one cycle ahead. The memory misses only what is written in that
-        # very cycle: the score before, whose row and maximum are held.
-        row = head[:row_bits]
-        held_row = Signal(row_bits, reset_less=True)
+        # One cycle before the score: the row's maximum is read, unless it is the one that is held.
+        head_before = delay(m, self.i.head[: len(write.addr)], score_at - 1, "head")
+        head = delay(m, head_before, 1, "head_score")
+        held_head = Signal.like(head, reset_less=True)
+        last_row = Mux(en, head[:row_bits], held_head[:row_bits])
+        is_held = Signal(reset_less=True)
+        m.d.comb += r_running.addr.eq(head_before[:row_bits])
+        m.d.sync += is_held.eq(head_before[:row_bits] == last_row)
+
+        # With the score: a loop of one cycle, therefore both possible maxima are compared at once.
+        first = delay(m, self.i.first, score_at, "first")
         held = Signal(signed(SCORE_BITS), reset_less=True)
-        before = Signal(signed(SCORE_BITS))
-        maximum = Signal(signed(SCORE_BITS))
-        m.d.comb += [
-            read.addr.eq(head_before[:row_bits]),
-            before.eq(Mux(held_row == row, held, read.data)),
-            maximum.eq(Mux(first | (score > before), score, before)),
-            write.en.eq(en),
-            write.addr.eq(row),
-            write.data.eq(maximum),
-        ]
+        stored = r_running.data
+        larger = Mux(is_held, score > held, score > stored)
         with m.If(en):
-            m.d.sync += [held_row.eq(row), held.eq(maximum)]
-        return maximum
+            m.d.sync += [
+                held_head.eq(head),
+                held.eq(Mux(first | larger, score, Mux(is_held, held, stored))),
+            ]
+
+        # One cycle after it.
+        w_en = delay(m, en, 1, "en_held", reset_less=False)
+        m.d.comb += [
+            w_running.en.eq(w_en),
+            w_running.addr.eq(held_head[:row_bits]),
+            w_running.data.eq(held),
+            write.en.eq(w_en),
+            write.addr.eq(held_head),
+            write.data.eq(held),
+        ]
 
     def _copy_scale(self, m, write):
         """Write the token's scale where the softmax reads it."""
@@ -223,11 +231,10 @@ class ScoreUnit(wiring.Component):
             for group in range(config.groups):
                 with m.Case(group):
                     m.d.sync += base.eq(group * config.tile_tokens)
-        first_row = self.i.en & ~self.i.head[: config.lane_bits].any()
         address = Signal.like(base, reset_less=True)
         m.d.sync += address.eq(base + delay(m, self.i.token, 1, "token"))
         m.d.comb += [
-            write.en.eq(delay(m, first_row, 2, "first_row", reset_less=False)),
+            write.en.eq(delay(m, self.i.en, 2, "en_scale", reset_less=False)),
             write.addr.eq(address),
             write.data.eq(delay(m, self.token_scale.data, 1, "scale_copy")),
         ]

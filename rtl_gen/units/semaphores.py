@@ -2,12 +2,13 @@
 
 from functools import reduce
 from operator import or_
+from typing import Any
 
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
-from mla_hw.cycles.semaphores import SEMAPHORE_TIMING
+from mla_hw.cycles.semaphores import GIVE_TIMING
 from mla_hw.hardware import SEMAPHORES
 
 __all__ = ["Semaphores"]
@@ -19,8 +20,9 @@ class Semaphores(wiring.Component):
     """Counters that let instructions of different engines wait for each other.
 
     A semaphore has one posting and one waiting engine, so it is taken, and given by an engine, at
-    most once per cycle; the dispatcher's credit may come in the same cycle. What is given or taken
-    in a cycle shows in ``available`` in the next one. An engine takes only what is available.
+    most once per cycle; the dispatcher's credit may come in the same cycle. What an engine gives
+    shows in ``available`` in the next cycle, credits and takes one later. An engine takes only what
+    is available, and not again before that shows what it has taken.
 
     Parameters
     ----------
@@ -40,11 +42,18 @@ class Semaphores(wiring.Component):
     available : :py:`Out(SEMAPHORES)`
         Counters above 0.
     overflow : :py:`Out(1)`
-        Pulse in the cycle after a counter was given beyond 15; it stays at 15.
+        Pulse: a counter was given beyond 15, and is wrong from then on.
     """
 
+    take: Any
+    give: Any
+    credit: Signal
+    clear: Signal
+    available: Signal
+    overflow: Signal
+
     def __init__(self, engines: int = 4) -> None:
-        self.timing = SEMAPHORE_TIMING
+        self.timing = GIVE_TIMING
         masks = data.ArrayLayout(SEMAPHORES, engines)
         super().__init__({
             "take": In(masks),
@@ -58,21 +67,29 @@ class Semaphores(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        take = reduce(or_, self.take)
-        give = reduce(or_, self.give)
+        # Gives come late in the cycle, from the end of an instruction, so they join last.
+        give = Signal(SEMAPHORES)
+        take, credit = Signal(SEMAPHORES), Signal(SEMAPHORES)
         beyond = Signal(SEMAPHORES)
+        m.d.comb += give.eq(reduce(or_, self.give))
+        m.d.sync += [take.eq(reduce(or_, self.take)), credit.eq(self.credit)]
         for i in range(SEMAPHORES):
             count = Signal(_COUNT_BITS, name=f"count_{i}")
+            without = Signal(_COUNT_BITS + 1, name=f"without_{i}")
             total = Signal(_COUNT_BITS + 1, name=f"total_{i}")
             m.d.comb += [
-                total.eq(count + give[i] + self.credit[i] - take[i]),
+                without.eq(count + credit[i] - take[i]),
+                total.eq(Mux(give[i], without + 1, without)),
+            ]
+            m.d.sync += [
+                count.eq(total),
+                self.available[i].eq(give[i] | (without != 0)),
                 beyond[i].eq(total[_COUNT_BITS]),
-                self.available[i].eq(count != 0),
             ]
             with m.If(self.clear):
-                m.d.sync += count.eq(0)
-            with m.Else():
-                m.d.sync += count.eq(Mux(beyond[i], (1 << _COUNT_BITS) - 1, total))
+                m.d.sync += [count.eq(0), self.available[i].eq(0), beyond[i].eq(0)]
+        with m.If(self.clear):
+            m.d.sync += [take.eq(0), credit.eq(0)]
         m.d.sync += self.overflow.eq(beyond.any() & ~self.clear)
 
         return m

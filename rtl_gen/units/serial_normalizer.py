@@ -15,8 +15,8 @@ class SerialNormalizer(wiring.Component):
 
     Computes :py:`normalized = value << (stride * count)` with the largest :py:`count` that loses
     no bit, bit-exact with :func:`mla_hw.golden.serial_normalizer.normalize_left`, by binary
-    search, one step per cycle. The latency is a constant (:attr:`timing`); a start while a
-    search is under way abandons it.
+    search. The latency is a constant (:attr:`timing`); a start while a search is under way
+    abandons it.
 
     Parameters
     ----------
@@ -65,19 +65,22 @@ class SerialNormalizer(wiring.Component):
         count = Signal(steps, reset_less=True)
         m.d.comb += [self.normalized.eq(normalized), self.count.eq(count)]
 
-        # One bit per step; the search begins with the widest.
-        active = Signal(steps)
-        m.d.sync += [active.eq(active >> 1), self.done.eq(active[0])]
+        # Two cycles per step, as a look at half of the word and a shift are too much for one: bit
+        # 2 * step + 1 of the ring looks, bit 2 * step shifts. The search begins with the widest.
+        ring = Signal(2 * steps)
+        clear = Signal(reset_less=True)
+        m.d.sync += [ring.eq(ring >> 1), self.done.eq(ring[0])]
         for step in range(steps):
             width = self.stride << step
-            with m.If(active[step]):
-                clear = ~normalized[-width:].any()
+            with m.If(ring[2 * step + 1]):
+                m.d.sync += clear.eq(~normalized[-width:].any())
+            with m.If(ring[2 * step]):
                 m.d.sync += count[step].eq(clear)
                 with m.If(clear):
                     m.d.sync += normalized.eq(normalized << width)
         with m.If(self.start):
             m.d.sync += [
-                active.eq(1 << (steps - 1)),
+                ring.eq(1 << (2 * steps - 1)),
                 normalized.eq(self.value),
                 self.done.eq(0),
             ]

@@ -1,5 +1,8 @@
 """Softmax: probabilities of one head group and tile, and the running state of its heads."""
 
+from itertools import pairwise
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -10,10 +13,9 @@ from mla_hw.cycles.softmax import (
     HEAD_INTERVAL,
     PROBABILITY_LATENCY,
     SHIFT_BITS,
-    STATE_SHIFT_BITS,
     TABLE_LATENCY,
+    TOTAL_DELAY,
     TOTAL_LATENCY,
-    UPDATE_LATENCY,
     VALUE_LATENCY,
 )
 from mla_hw.golden.score_unit import SCORE_BITS, SCORE_FRACTION
@@ -29,6 +31,7 @@ from rtl_gen.pipeline import delay
 from rtl_gen.sequencing import take_command, walk
 from rtl_gen.units.context_accumulator import head_control_layout
 from rtl_gen.units.rounding_shifter import Shifter
+from rtl_gen.units.softmax_state import EXPONENT, SoftmaxState, head_state_layout
 
 __all__ = ["Softmax"]
 
@@ -36,8 +39,6 @@ _VALUE_BITS = 15
 _LOW_BITS = SCORE_FRACTION - (EXP2_SEGMENTS - 1).bit_length()
 _SLOPE_BITS = (EXP2_TABLE[0] - EXP2_TABLE[1]).bit_length()
 _LARGEST_SHIFT = (1 << SHIFT_BITS) - 1
-#: Exponents of tiles and heads, log2 units.
-_EXPONENT = signed(16)
 
 
 class Softmax(wiring.Component):
@@ -76,10 +77,18 @@ class Softmax(wiring.Component):
 
     command: stream.Interface
     done: Signal
+    scores: Any
+    scales: Any
+    maxima: Any
+    multiplier_0: Any
+    multiplier_1: Any
+    o: data.View
+    control: data.View
+    totals: Any
 
     def __init__(self, config: CoreConfig) -> None:
         self.config = config
-        heads = config.groups << config.lane_bits
+        self.depth = heads = config.groups << config.lane_bits
         super().__init__({
             "command": In(stream.Signature(vector_command_layout())),
             "done": Out(1),
@@ -101,12 +110,36 @@ class Softmax(wiring.Component):
         exponent, value, whole = self._exponentials(m, reading)
         self._probabilities(m, command, begin, start, reading, value, whole)
         total = self._total(m, start, reading, value, whole)
-        self._update(m, command, head, last, exponent, total)
-        m.d.comb += self.done.eq(
-            delay(m, final, TOTAL_LATENCY + UPDATE_LATENCY, "final", reset_less=False)
-        )
+
+        # The exponent of the last token's head is known with that token's score.
+        m.submodules.update = update = SoftmaxState(self.config, total_delay=TOTAL_DELAY)
+        self._hold_state(m, update)
+        m.d.comb += [
+            update.i.en.eq(delay(m, last, OPERAND_LATENCY, "exponent_valid", reset_less=False)),
+            update.i.first.eq(command.first),
+            update.i.head.eq(delay(m, head, OPERAND_LATENCY, "exponent_head")),
+            update.i.exponent.eq(exponent),
+            update.total.eq(total),
+            self.control.eq(update.control),
+        ]
+        latency = OPERAND_LATENCY + update.timing.latency
+        m.d.comb += self.done.eq(delay(m, final, latency, "final", reset_less=False))
 
         return m
+
+    def _hold_state(self, m, update):
+        """Keep exponent and sum of every head; the sums may be read between commands."""
+        state: Any = memory.Memory(shape=head_state_layout(), depth=self.depth, init=[])
+        m.submodules.state = state
+        w_port, r_port = state.write_port(), state.read_port()
+        m.d.comb += [
+            r_port.addr.eq(Mux(update.i.en, update.held.address, self.totals.address)),
+            update.held.data.eq(r_port.data),
+            self.totals.data.eq(r_port.data.total),
+            w_port.en.eq(update.write.en),
+            w_port.addr.eq(update.write.address),
+            w_port.data.eq(update.write.data),
+        ]
 
     def _step_through(self, m, command, begin):
         """Start head after head and read its scores."""
@@ -148,9 +181,9 @@ class Softmax(wiring.Component):
         return head, begin | following, reading, last, last & (heads_left == 0)
 
     def _exponentials(self, m, reading):
-        """``2 ** -fraction`` of each score's distance to the tile's exponent, and the whole part."""
+        """Exponent of the tile; of a score's distance to it, ``2 ** -fraction`` and whole part."""
         score = Signal(signed(SCORE_BITS), reset_less=True)
-        exponent = Signal(_EXPONENT, reset_less=True)
+        exponent = Signal(EXPONENT, reset_less=True)
         distance = Signal(SCORE_BITS + 1, reset_less=True)
         base = Signal(_VALUE_BITS, reset_less=True)
         slope = Signal(signed(16), reset_less=True)
@@ -158,7 +191,7 @@ class Softmax(wiring.Component):
         whole = Signal(SHIFT_BITS, reset_less=True)
         value = Signal(signed(16), reset_less=True)
 
-        segments = list(zip(EXP2_TABLE, EXP2_TABLE[1:], strict=False))
+        segments = list(pairwise(EXP2_TABLE))
         bases = Array(C(left, _VALUE_BITS) for left, _ in segments)
         slopes = Array(C(left - right, 16) for left, right in segments)
         fraction, full = distance[:SCORE_FRACTION], distance[SCORE_FRACTION:]
@@ -180,14 +213,12 @@ class Softmax(wiring.Component):
 
         # The product is rounded and subtracted at once: ceil(x - 1/2) = floor(x + 1/2 - ulp).
         latency = MULTIPLIER_TIMING.latency
-        base = delay(m, base, latency, "base")
+        delayed_base = delay(m, base, latency, "base")
         half = (1 << (_LOW_BITS - 1)) - 1
         product = self.multiplier_0.p[: _SLOPE_BITS + _LOW_BITS]
         valid = delay(m, valid, 1 + latency, "slope_valid", reset_less=False)
         with m.If(valid):
-            m.d.sync += value.eq(
-                (Cat(C(half, _LOW_BITS), base) - product) >> _LOW_BITS
-            )
+            m.d.sync += value.eq((Cat(C(half, _LOW_BITS), delayed_base) - product) >> _LOW_BITS)
         with m.Else():
             m.d.sync += value.eq(0)
         return exponent, value, delay(m, whole, latency + 1, "whole")
@@ -259,79 +290,3 @@ class Softmax(wiring.Component):
         with m.Elif(valid):
             m.d.sync += total.eq(total + rounded)
         return total
-
-    def _update(self, m, command, head, last, exponent, total):
-        """Join the tile to the state of its head; ``HEAD_INTERVAL`` keeps the registers apart."""
-        entry = data.StructLayout({"exponent": _EXPONENT, "total": unsigned(SUM_BITS)})
-        m.submodules.state = state = memory.Memory(
-            shape=entry, depth=self.config.groups << self.config.lane_bits, init=[]
-        )
-        w_port, r_port = state.write_port(), state.read_port()
-        m.d.comb += [
-            r_port.addr.eq(Mux(self.command.ready, self.totals.address, head)),
-            self.totals.data.eq(r_port.data.total),
-        ]
-
-        # One chain, so that ends[n] comes n cycles after the last token's address.
-        ends = [last]
-        for cycles in range(1, TOTAL_LATENCY + UPDATE_LATENCY):
-            ends.append(delay(m, ends[-1], 1, f"end_{cycles}", reset_less=False))
-
-        # While the last token is under way: which exponent is larger, and by how much.
-        held = Signal(entry, reset_less=True)
-        own_head = Signal.like(head, reset_less=True)
-        own_exponent = Signal.like(exponent, reset_less=True)
-        new_exponent = Signal.like(exponent, reset_less=True)
-        delta = Signal(signed(_EXPONENT.width + 1), reset_less=True)
-        gap = Signal(_EXPONENT.width, reset_less=True)
-        control = Signal.like(self.control.control, reset_less=True)
-        largest_shift = (1 << STATE_SHIFT_BITS) - 1
-        with m.If(last):
-            m.d.sync += own_head.eq(head)
-        with m.If(ends[1]):
-            m.d.sync += held.eq(r_port.data)
-        with m.If(ends[2]):
-            m.d.sync += [own_exponent.eq(exponent), delta.eq(exponent - held.exponent)]
-        with m.If(ends[3]):
-            m.d.sync += [
-                control.first.eq(command.first),
-                control.swap.eq((delta > 0) & ~command.first),
-                gap.eq(Mux(command.first, 0, abs(delta))),
-                new_exponent.eq(
-                    Mux((delta > 0) | command.first, own_exponent, held.exponent)
-                ),
-            ]
-        with m.If(ends[4]):
-            m.d.sync += control.shift.eq(
-                Mux(gap[STATE_SHIFT_BITS:].any(), largest_shift, gap[:STATE_SHIFT_BITS])
-            )
-
-        # With the tile's sum: shift the smaller one, add, keep below 2 ** SUM_BITS.
-        m.submodules.state_shifter = shifter = Shifter(
-            width=SUM_BITS + 1, shift_bits=STATE_SHIFT_BITS
-        )
-        small = Signal(SUM_BITS, reset_less=True)
-        large = Signal(SUM_BITS, reset_less=True)
-        shifted = Signal(SUM_BITS, reset_less=True)
-        joined = Signal(SUM_BITS + 1, reset_less=True)
-        with m.If(ends[TOTAL_LATENCY]):
-            m.d.sync += [
-                large.eq(Mux(control.swap | control.first, total, held.total)),
-                small.eq(Mux(control.first, 0, Mux(control.swap, held.total, total))),
-            ]
-        m.d.comb += [shifter.i.eq(small), shifter.shift.eq(control.shift)]
-        halve = joined[-1]
-        m.d.sync += [
-            shifted.eq((shifter.o >> 1) + shifter.o[0]),
-            joined.eq(large + shifted),
-            w_port.en.eq(ends[-1]),
-            w_port.addr.eq(own_head),
-            w_port.data.exponent.eq(new_exponent + halve),
-            w_port.data.total.eq(Mux(halve, (joined >> 1) + joined[0], joined)),
-            control.halve.eq(halve),
-        ]
-        m.d.comb += [
-            self.control.en.eq(w_port.en),
-            self.control.head.eq(w_port.addr),
-            self.control.control.eq(control),
-        ]

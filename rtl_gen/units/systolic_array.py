@@ -94,7 +94,8 @@ class SystolicArray(wiring.Component):
         its sum are there.
         """
         columns, acc_width = self.config.columns, self.config.acc_width
-        neighbour = prolonged = None
+        neighbour: Value | None = None
+        prolonged: Value = Const(0)
         for lag, c in enumerate(reversed(range(columns))):
             mul = Multiplier(a_width=16, b_width=8, kind=self.config.multiplier)
             m.submodules[f"mul_{r}_{c}"] = mul
@@ -110,15 +111,17 @@ class SystolicArray(wiring.Component):
                 m.d.sync += move.eq(last)
                 with m.If(move):
                     m.d.sync += shadow.eq(acc)
-                shift = Const(0)
             else:
                 # Column c passes on C-1-c sums: the pulse reaches all columns at once, its
                 # prolongation comes from the neighbour.
                 shift = Signal(name=f"shift_{r}_{c}")
-                m.d.sync += shift.eq(self.drain[r] | prolonged)
-                m.d.sync += move.eq(self.drain[r] | prolonged | last)
+                m.d.sync += [
+                    shift.eq(self.drain[r] | prolonged),
+                    move.eq(self.drain[r] | prolonged | last),
+                ]
                 load = control[lag + mul.timing.then(ACCUMULATE_TIMING).latency][1]
                 with m.If(move):
                     m.d.sync += shadow.eq(Mux(load, acc, neighbour))
-            neighbour, prolonged = shadow, shift
+                prolonged = shift
+            neighbour = shadow
         return neighbour

@@ -1,5 +1,7 @@
 """Vector engine: norm, rope, softmax, normalize and pack with two multipliers."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -59,8 +61,8 @@ class VectorEngine(wiring.Component):
     command : :py:`In(stream.Signature(vector_command_layout()))`
         The opcode is one of the five.
     done : :py:`Out(1)`
-        Pulse in the cycle of the last write through ``o``, or one cycle after the last ``packed`` or
-        ``control``.
+        Pulse in the cycle of the last write through ``o``, or one cycle after the last one through
+        ``packed`` or ``control``.
     scratch : :py:`Out(read_port_signature(signed(16), config.scratch_depth))`
     table : :py:`Out(read_port_signature(unsigned(32), config.qk_rope_head_dim // 2))`
         RoPE row: cosine in the low half, sine in the high half.
@@ -82,6 +84,17 @@ class VectorEngine(wiring.Component):
 
     command: stream.Interface
     done: Signal
+    scratch: Any
+    table: Any
+    constants: Any
+    scores: Any
+    scales: Any
+    maxima: Any
+    context: Any
+    o: data.View
+    packed: data.View
+    control: data.View
+    saturated: data.View
 
     def __init__(self, config: CoreConfig) -> None:
         self.config = config
@@ -106,7 +119,7 @@ class VectorEngine(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        units = {name: unit(self.config) for name, unit in _UNITS.items()}
+        units: dict[str, Any] = {name: unit(self.config) for name, unit in _UNITS.items()}
         for name, unit in units.items():
             m.submodules[name.lower()] = unit
         active = self._dispatch(m, units)

@@ -19,9 +19,8 @@ from rtl_gen.units.queue import Queue
 __all__ = ["Writer"]
 
 _OUTPUT = FIELDS["target"].choices.index("output")
-#: Port words between buffer and W channel: a new read is started while there is room for it and for
-#: the word that is on its way, so that three are needed for one beat per cycle; of any width
-#: that a memory has, four cost the same.
+#: Port words between buffer and W channel. A read starts only if there is room for it and for the
+#: word that may be on its way; three would do for one beat per cycle, and cost as much.
 _READ_AHEAD = 4
 
 

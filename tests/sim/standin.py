@@ -1,8 +1,8 @@
-"""A small core with the ports of the accelerator: copies a region of memory, adding 1 to each word."""
+"""A small core with the ports of the accelerator: copies memory, adding 1 to each word."""
 
 from enum import IntEnum
 
-from amaranth import *
+from amaranth import Module, Mux, Signal, Value, signed
 from amaranth.lib import wiring
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import In, Out
@@ -82,15 +82,15 @@ class _Queue(wiring.Component):
 
 
 class _Dispatcher(wiring.Component):
-    start: Out(1)
+    clear: Out(1)
     halted: Out(1)
     starts: In(1)
     halts: In(1)
 
     def elaborate(self, platform):
         m = Module()
-        m.d.comb += [self.start.eq(self.starts), self.halted.eq(self.halts)]
-        m.d.sync += Signal(name="running").eq(self.start & ~self.halted)
+        m.d.comb += [self.clear.eq(self.starts), self.halted.eq(self.halts)]
+        m.d.sync += Signal(name="running").eq(self.clear & ~self.halted)
         return m
 
 
@@ -214,22 +214,21 @@ class StandIn(wiring.Component):
         with m.If(fault == Fault.LAST_MISSING):
             m.d.comb += memory.w.last.eq(0)
         with m.FSM():
-            with m.State("IDLE"):
-                with m.If(start):
-                    m.d.sync += [
-                        addressed.eq(0),
-                        received.eq(0),
-                        written.eq(0),
-                        data.eq(0),
-                        refused.eq(0),
-                        memory.ar.valid.eq(1),
-                    ]
-                    m.d.comb += queues["reader"].starts.eq(1)
-                    m.next = "READ"
-            with m.State("READ"):
-                with m.If((received == beats) & ~memory.ar.valid & (fault != Fault.HANGS)):
-                    m.d.comb += [queues["reader"].ends.eq(1), queues["writer"].starts.eq(1)]
-                    m.next = "ADDRESS"
+            with m.State("IDLE"), m.If(start):
+                m.d.sync += [
+                    addressed.eq(0),
+                    received.eq(0),
+                    written.eq(0),
+                    data.eq(0),
+                    refused.eq(0),
+                    memory.ar.valid.eq(1),
+                ]
+                m.d.comb += queues["reader"].starts.eq(1)
+                m.next = "READ"
+            all_read = (received == beats) & ~memory.ar.valid & (fault != Fault.HANGS)
+            with m.State("READ"), m.If(all_read):
+                m.d.comb += [queues["reader"].ends.eq(1), queues["writer"].starts.eq(1)]
+                m.next = "ADDRESS"
             with m.State("ADDRESS"):
                 m.d.comb += memory.aw.valid.eq(1)
                 with m.If(memory.aw.ready):

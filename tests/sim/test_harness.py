@@ -5,9 +5,11 @@ import pytest
 from amaranth.back import verilog
 
 from mla_hw.errors import ToolError
-from sim.bench import CoreBench
+from sim.bench import TOP, CoreBench
 from sim.job import Job, MemoryMode, TokenJob
 from sim.runner import CoreSimulation
+from sim.waves import save_file, signals
+from tests.sim.fst import signal_names
 from tests.sim.standin import BEATS, Fault, Register, StandIn, standin_ports
 
 PORT_BYTES = 8
@@ -20,9 +22,7 @@ SIMULATORS = [
 ]
 
 
-@pytest.fixture(scope="module", params=SIMULATORS)
-def simulation(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp(request.param)
+def standin_simulation(folder, simulator, waves=None):
     core = StandIn(PORT_BYTES)
     source = folder / "accelerator.v"
     source.write_text(verilog.convert(core, name="accelerator", emit_src=False))
@@ -30,10 +30,15 @@ def simulation(request, tmp_path_factory):
         ports=standin_ports(core), memory_bytes=MEMORY_BYTES, dumps=["words", "cycles"]
     )
     simulation = CoreSimulation(
-        folder=folder / "build", sources=[source], bench=bench, simulator=request.param
+        folder=folder / "build", sources=[source], bench=bench, simulator=simulator, waves=waves
     )
     assert simulation.build()
     return simulation
+
+
+@pytest.fixture(scope="module", params=SIMULATORS)
+def simulation(request, tmp_path_factory):
+    return standin_simulation(tmp_path_factory.mktemp(request.param), request.param)
 
 
 def token(*, beats=64, burst=16, fault=Fault.NONE, limit=10_000, source=SOURCE, **keywords):
@@ -55,7 +60,9 @@ def run(simulation, *tokens, memory=FIXED, image=None, errors=None):
         acknowledge=[(Register.STATUS, 1)],
     )
     return list(
-        simulation.run(job, random_image() if image is None else image, memory=memory, errors=errors)
+        simulation.run(
+            job, random_image() if image is None else image, memory=memory, errors=errors
+        )
     )
 
 
@@ -99,9 +106,12 @@ def test_fixed_timing(simulation, latency, beats, burst):
     )
     assert result.stopped is None
     assert written(result) == expected_writes(image, beats)
-    assert result.memories["words"].first_difference(
-        padded(words(image, SOURCE, beats) + np.uint64(1))
-    ) is None
+    assert (
+        result.memories["words"].first_difference(
+            padded(words(image, SOURCE, beats) + np.uint64(1))
+        )
+        is None
+    )
     # One address per cycle: the data come without a gap, up to 256 bursts under way.
     stamps = address_cycle(result) + latency + np.arange(beats)
     assert result.memories["cycles"].first_difference(padded(stamps)) is None
@@ -126,7 +136,7 @@ def test_random_memory(simulation):
 
 def test_random_memory_is_the_same_everywhere(simulation):
     (result,) = run(simulation, token(), memory=MemoryMode.parse("random:1"))
-    assert result.log.halt == 719
+    assert result.log.halt == 404
 
 
 def test_tokens_patches_and_flips(simulation):
@@ -135,7 +145,9 @@ def test_tokens_patches_and_flips(simulation):
     results = run(
         simulation,
         token(),
-        token(patch=[(SOURCE, content), (SOURCE + 0x100, content[::-1])], flips=[(SOURCE + 1, 0x80)]),
+        token(
+            patch=[(SOURCE, content), (SOURCE + 0x100, content[::-1])], flips=[(SOURCE + 1, 0x80)]
+        ),
         token(flips=[(SOURCE + 1, 0x80), (SOURCE + 0x107, 0xFF)]),
         image=image,
     )
@@ -232,3 +244,20 @@ def test_failed_build_leaves_nothing(simulation, tmp_path):
     with pytest.raises(ToolError, match=r"Building the simulation failed: .*accelerator\.v:1"):
         broken.build()
     assert not (tmp_path / "build" / "model").exists()
+
+
+@pytest.mark.parametrize("simulator", SIMULATORS)
+def test_waves(simulator, tmp_path):
+    waves = tmp_path / "results" / "waves.fst"
+    simulation = standin_simulation(tmp_path, simulator, waves)
+    run(simulation, token())
+    there = signal_names(waves.read_bytes())
+    wanted = {
+        f"{TOP}.{name}" + (f" [{width - 1}:0]" if width > 1 else "")
+        for group in signals(simulation.bench).values()
+        for name, width in group
+    }
+    assert wanted <= there
+    text = save_file(simulation.bench)
+    assert "@24\nbench.dut.array_queue.start_tag[15:0]\n" in text
+    assert "@200\n-Memory port\n@28\nbench.memory__ar__valid\n" in text

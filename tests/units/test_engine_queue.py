@@ -10,15 +10,17 @@ from mla_hw.cycles.engine_queue import (
     GIVE_TO_START,
     PUSH_TO_START,
     START_TO_PUSH,
+    START_TO_START,
     STARTED_DEPTH,
     earliest_start,
 )
+from mla_hw.cycles.semaphores import GIVE_TIMING
 from mla_hw.hardware import QUEUE_DEPTH, SEMAPHORES
 from rtl_gen.control_layouts import entry_layout
 from rtl_gen.layouts import reader_command_layout
 from rtl_gen.units.engine_queue import EngineQueue
 from rtl_gen.units.semaphores import Semaphores
-from tests.streams import convert, simulate
+from tests.streams import convert, pause, simulate
 
 ENGINES = 4
 COMMAND = data.StructLayout({"id": 16})
@@ -88,8 +90,8 @@ def random_program(rng, length, slow):
 
 def predict(credits, program, first):
     """Start and end of every instruction, with pushes as early as possible from ``first`` on."""
-    gives = [[0] * count for count in credits]  # cycle of each give, in order
-    taken = [0] * SEMAPHORES
+    gives = [[] for _ in credits]  # cycle of each give, in order; credits come first
+    credits = [list(range(count)) for count in credits]  # cycle of each credit
     starts = [[] for _ in range(ENGINES)]
     ends = [[] for _ in range(ENGINES)]
     ready = [0] * ENGINES
@@ -99,13 +101,16 @@ def predict(credits, program, first):
         push += 1
         if len(mine) >= QUEUE_DEPTH:
             push = max(push, mine[-QUEUE_DEPTH] + START_TO_PUSH)
-        waited = []
+        spent, waited = [], []
         for i in bits(item.wait):
-            waited.append(gives[i][taken[i]])
-            taken[i] += 1
+            if credits[i]:
+                spent.append(credits[i].pop(0))
+            else:
+                waited.append(gives[i].pop(0))
         offered = earliest_start(
             push,
             waited,
+            credits=spent,
             previous=mine[-1] if mine else None,
             freed=done[-STARTED_DEPTH] if len(done) >= STARTED_DEPTH else None,
         )
@@ -205,21 +210,27 @@ def test_latency_and_flags():
         ctx.set(dut.available, 0b01)
         assert not ctx.get(dut.busy)
         await push(ctx, dut, 1, wait=0b11)
-        await ctx.tick().repeat(PUSH_TO_START + 2)
+        await pause(ctx, PUSH_TO_START + 2)
         assert not ctx.get(dut.command.valid)
         assert ctx.get(dut.waiting)
         assert ctx.get(dut.busy)
         assert not ctx.get(dut.active)
-        # What follows a give in the cycle before.
-        assert GIVE_TO_START == Semaphores().timing.latency
+        # The give was in the cycle before.
         ctx.set(dut.available, 0b11)
+        for _ in range(GIVE_TO_START - GIVE_TIMING.latency):
+            assert not ctx.get(dut.waiting)
+            assert not ctx.get(dut.start)
+            await ctx.tick()
         assert ctx.get(dut.start)
-        assert not ctx.get(dut.waiting)
+        assert ctx.get(dut.take) == 0b11
         await ctx.tick()
         assert ctx.get(dut.active)
-        # Without a wait: PUSH_TO_START cycles after the push, which is in the last cycle.
+        # Without a wait: PUSH_TO_START cycles after the push, which was in the last cycle.
+        await pause(ctx, START_TO_START)
         await push(ctx, dut, 2)
-        await ctx.tick().repeat(PUSH_TO_START - 1)
+        for _ in range(PUSH_TO_START - 1):
+            assert not ctx.get(dut.start)
+            await ctx.tick()
         assert ctx.get(dut.start)
         assert ctx.get(dut.start_tag) == 2
         await ctx.tick()
@@ -237,7 +248,7 @@ def test_holds_depth_instructions():
         assert not ctx.get(dut.i.ready)
         ctx.set(dut.command.ready, 1)
         assert not ctx.get(dut.i.ready)
-        await ctx.tick().repeat(START_TO_PUSH)
+        await pause(ctx, START_TO_PUSH)
         assert ctx.get(dut.i.ready)
 
     simulate(dut, testbench)
@@ -249,10 +260,13 @@ def test_cancel_drops_what_has_not_started():
     async def testbench(ctx):
         ctx.set(dut.command.ready, 1)
         await push(ctx, dut, 1)
-        await ctx.tick()
+        await pause(ctx, PUSH_TO_START)
         ctx.set(dut.command.ready, 0)
+        assert ctx.get(dut.active)
         await push(ctx, dut, 2)
         await push(ctx, dut, 3, wait=1)
+        await pause(ctx, START_TO_START)
+        assert ctx.get(dut.command.valid)
         ctx.set(dut.cancel, 1)
         ctx.set(dut.command.ready, 1)
         ctx.set(dut.available, 1)

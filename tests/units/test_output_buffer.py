@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from amaranth.hdl import ResetInserter, Signal
 
 from mla_hw.cycles.output_buffer import OUTPUT_READ_LATENCY, OUTPUT_WRITE_LATENCY
 from mla_hw.errors import ConfigError
@@ -69,6 +70,22 @@ def test_latency(shape):
             ctx.set(dut.i.en, 0)
 
     simulate(dut, testbench)
+
+
+def test_reset_begins_a_new_word():
+    reset, dut = Signal(), OutputBuffer(words=2, port_bytes=4, element_bits=16)
+
+    async def testbench(ctx):
+        for index in (0, 1):
+            await write(ctx, dut, index, 0xFFFF)
+        ctx.set(reset, 1)
+        await ctx.tick()
+        ctx.set(reset, 0)
+        await write(ctx, dut, 0, 7)
+        await pause(ctx, OUTPUT_WRITE_LATENCY + OUTPUT_READ_LATENCY)
+        assert ctx.get(dut.read.data) == 7
+
+    simulate(ResetInserter(reset)(dut), testbench)
 
 
 def test_golden_clears_a_word_that_begins_again():

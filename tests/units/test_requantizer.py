@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from itertools import cycle
 
@@ -124,3 +125,8 @@ def test_latency_and_throughput():
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_verilog(config):
     assert "output saturated" in convert(Requantizer(config))
+
+
+def test_instantiated_multipliers():
+    verilog = convert(Requantizer(replace(SMALL, multiplier="ecp5")))
+    assert len(re.findall(r"^  MULT18X18D ", verilog, re.MULTILINE)) == 1

@@ -66,9 +66,7 @@ def test_matches_golden(name):
         records = bench(config, scratch, table).run(*commands)
         for record, item in zip(records, commands, strict=True):
             k, n, a = item["k"], item["n"], item["a"]
-            expected, saturated = rotate_pairs(
-                scratch[a : a + k * n].reshape(n, k), table[:k]
-            )
+            expected, saturated = rotate_pairs(scratch[a : a + k * n].reshape(n, k), table[:k])
             assert record["saturated"] == saturated
             any_saturated |= saturated > 0
             if item["target"] == TARGETS["lanes"]:

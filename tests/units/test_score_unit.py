@@ -1,3 +1,4 @@
+import re
 from dataclasses import replace
 from itertools import cycle
 
@@ -6,6 +7,7 @@ import pytest
 from amaranth import Elaboratable, Module
 from amaranth.lib.memory import Memory
 
+from mla_hw.cycles.score_unit import MAXIMUM_DISTANCE, score_timing
 from mla_hw.golden.score_unit import SCORE_BITS, scale_scores
 from rtl_gen.units.score_unit import ScoreUnit
 from tests.configs import ODD, SMALL, WIDE, small_core
@@ -133,29 +135,41 @@ def test_matches_golden(config, pauses):
     assert sum(seen_saturated) == sum(expected_saturated) > 0
 
 
-def test_maximum_with_rows_in_any_order():
+def test_maximum_of_rows_at_the_minimum_distance():
     config, rng = replace(SMALL, rows=4, accumulator_lanes=4), np.random.default_rng(0)
     bench = RingAndScoreUnit(config, [32767] * (config.ring_blocks * config.columns))
     unit = bench.unit
-    expected = {}
+    expected, last_seen, distances = {}, {}, set()
 
     async def testbench(ctx):
-        for _ in range(300):
-            if rng.random() < 0.2:
+        run = None
+        for now in range(600):
+            allowed = [
+                row
+                for row in range(config.rows)
+                if row == run or now - last_seen.get(row, -9) >= MAXIMUM_DISTANCE
+            ]
+            if rng.random() < 0.2 or not allowed:
                 await ctx.tick()
                 continue
-            # Two neighbours most of the time, so that every distance between rows occurs.
-            row = int(rng.integers(config.rows)) if rng.random() < 0.3 else int(rng.integers(2))
+            row = int(rng.choice(allowed))
+            if row != run:
+                distances.add(now - last_seen.get(row, now))
+            run, last_seen[row] = row, now
             acc = int(rng.integers(-(1 << 16), 1 << 16))
             score = int(scale_scores(np.array([acc]), np.array([32767]), 0, 10)[0][0])
             first = row not in expected or rng.random() < 0.05
             expected[row] = score if first else max(expected[row], score)
             await present(ctx, unit, acc=acc, post=10, head=row, first=first)
+            if rng.random() < 0.05:
+                await wait_until_visible(ctx, unit)
+                assert await read(ctx, unit.maxima, row) == expected[row]
         await wait_until_visible(ctx, unit)
         for row, maximum in expected.items():
             assert await read(ctx, unit.maxima, row) == maximum
 
     simulate(bench, testbench)
+    assert {MAXIMUM_DISTANCE, MAXIMUM_DISTANCE + 1, MAXIMUM_DISTANCE + 2} <= distances
 
 
 @pytest.mark.parametrize("early", [0, 1])
@@ -172,9 +186,9 @@ def test_latency(early):
         ):
             ctx.set(port.address, address)
         await ctx.tick().repeat(unit.timing.latency - early)
-        shown = ctx.get(unit.scores.data), ctx.get(unit.maxima.data)
-        assert shown == ((0, 0) if early else (77, 77))
-        assert early or ctx.get(unit.scales.data) == 1
+        assert ctx.get(unit.maxima.data) == (0 if early else 77)
+        assert ctx.get(unit.scores.data) == 77
+        assert ctx.get(unit.scales.data) == 1
 
     simulate(bench, testbench)
 
@@ -191,7 +205,8 @@ def test_throughput_and_the_cycle_of_saturated():
             pulses.append(ctx.get(unit.saturated))
             await ctx.tick()
         high = [now for now, pulse in enumerate(pulses) if pulse]
-        assert high == list(range(unit.timing.latency - 1, unit.timing.latency - 1 + sums))
+        presented = score_timing().latency
+        assert high == list(range(presented, presented + sums))
         for address in range(sums):
             assert await read(ctx, unit.scores, address) == (1 << (SCORE_BITS - 1)) - 1
 
@@ -201,3 +216,8 @@ def test_throughput_and_the_cycle_of_saturated():
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_verilog(config):
     assert "output saturated" in convert(ScoreUnit(config))
+
+
+def test_instantiated_multipliers():
+    verilog = convert(ScoreUnit(replace(SMALL, multiplier="ecp5")))
+    assert len(re.findall(r"^  MULT18X18D ", verilog, re.MULTILINE)) == 2

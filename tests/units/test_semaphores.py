@@ -2,6 +2,7 @@ import random
 
 import pytest
 
+from mla_hw.cycles.semaphores import CREDIT_TIMING, GIVE_TIMING, TAKE_TIMING
 from mla_hw.hardware import SEMAPHORES
 from rtl_gen.units.semaphores import Semaphores
 from tests.streams import convert, simulate
@@ -9,32 +10,40 @@ from tests.streams import convert, simulate
 CAP = 15
 
 
-def legal_traffic(rng, cycles, engines, cap=CAP):
-    """Masks per cycle; each semaphore has one giver and one taker, and never exceeds ``cap``."""
+def legal_traffic(rng, cycles, engines):
+    """Masks and counts per cycle; each semaphore has one giver and one taker.
+
+    What is given counts in the next cycle, what is taken or credited one later. Counts go up to
+    the cap and down to 0.
+    """
     roles = [(rng.randrange(engines), rng.randrange(engines)) for _ in range(SEMAPHORES)]
-    counts = [0] * SEMAPHORES
+    counts, coming = [0] * SEMAPHORES, [(0, 0)] * SEMAPHORES
     traffic, history = [], []
     for now in range(cycles):
         history.append(list(counts))
         take, give, credit = [0] * engines, [0] * engines, 0
         eager = (0.9, 0.1, 0.5)[now // 100 % 3]
         for i, (giver, taker) in enumerate(roles):
-            taken = counts[i] > 0 and rng.random() > eager
-            given = counts[i] - taken < cap and rng.random() < eager
-            credited = counts[i] - taken + given < cap and rng.random() < 0.05
+            was_taken, was_credited = coming[i]
+            taken = counts[i] > 0 and not was_taken and rng.random() > eager
+            counts[i] += was_credited - was_taken
+            given = counts[i] < CAP and rng.random() < eager
+            counts[i] += given
+            credited = counts[i] < CAP - 1 and rng.random() < 0.05
             take[taker] |= taken << i
             give[giver] |= given << i
             credit |= credited << i
-            counts[i] += given + credited - taken
+            coming[i] = (taken, credited)
         traffic.append((take, give, credit))
     return traffic, history
 
 
 @pytest.mark.parametrize("engines", [1, 4])
-def test_matches_counters(engines):
+def test_matches_counts(engines):
     dut = Semaphores(engines)
     traffic, history = legal_traffic(random.Random(engines), 900, engines)
     assert max(map(max, history)) == CAP
+    assert min(map(min, history[10:])) == 0
 
     async def testbench(ctx):
         for (take, give, credit), counts in zip(traffic, history, strict=True):
@@ -50,57 +59,65 @@ def test_matches_counters(engines):
 
 
 def test_latency():
-    """A give, or the take of the last one, shows after exactly ``timing.latency`` cycles."""
     dut = Semaphores()
 
-    async def change(ctx, port, mask, before, after):
+    async def change(ctx, port, mask, timing, before, after):
         ctx.set(port, mask)
-        for _ in range(dut.timing.latency):
+        for _ in range(timing.latency):
             assert ctx.get(dut.available) == before
             await ctx.tick()
             ctx.set(port, 0)
         assert ctx.get(dut.available) == after
 
     async def testbench(ctx):
-        await change(ctx, dut.give[2], 0b1001, 0, 0b1001)
-        await change(ctx, dut.credit, 0b0010, 0b1001, 0b1011)
-        await change(ctx, dut.take[3], 0b0001, 0b1011, 0b1010)
+        await change(ctx, dut.give[2], 0b1001, GIVE_TIMING, 0, 0b1001)
+        await change(ctx, dut.credit, 0b0010, CREDIT_TIMING, 0b1001, 0b1011)
+        await change(ctx, dut.take[3], 0b0001, TAKE_TIMING, 0b1011, 0b1010)
 
     simulate(dut, testbench)
 
 
-def test_overflow():
+@pytest.mark.parametrize(("credit", "gives"), [(0, CAP), (1, CAP - 1)], ids=["give", "credit"])
+def test_overflow(credit, gives):
+    """One more than the cap is an overflow, the cap is none."""
     dut = Semaphores()
 
-    async def give(ctx, n, take=0, credit=0):
-        seen = []
-        for _ in range(n):
-            ctx.set(dut.give[1], 1 << 5)
-            ctx.set(dut.take[0], take << 5)
-            ctx.set(dut.credit, credit << 5)
+    async def testbench(ctx):
+        seen = 0
+        for cycle in range(gives + 10):
+            ctx.set(dut.give[1], (cycle < gives) << 5)
+            ctx.set(dut.credit, (credit and cycle == 0) << 5)
             await ctx.tick()
-            seen.append(ctx.get(dut.overflow))
+            seen += ctx.get(dut.overflow)
+        assert seen == 0
+        ctx.set(dut.give[1], 1 << 5)
+        await ctx.tick()
         ctx.set(dut.give[1], 0)
-        ctx.set(dut.take[0], 0)
-        ctx.set(dut.credit, 0)
-        return seen
+        for _ in range(10):
+            await ctx.tick()
+            seen += ctx.get(dut.overflow)
+        assert seen == 1
+
+    simulate(dut, testbench)
+
+
+def test_take_and_give_at_the_cap():
+    dut = Semaphores()
 
     async def testbench(ctx):
-        assert not any(await give(ctx, CAP))
-        assert await give(ctx, 3, take=1) == [0, 0, 0]
-        assert await give(ctx, 2) == [1, 1]
+        ctx.set(dut.give[0], 1)
+        await ctx.tick().repeat(CAP)
+        ctx.set(dut.give[0], 0)
+        # A take counts a cycle later than a give.
+        ctx.set(dut.take[1], 1)
         await ctx.tick()
-        assert not ctx.get(dut.overflow)
-        # It has stayed at its cap.
-        ctx.set(dut.take[0], 1 << 5)
-        for _ in range(CAP):
-            assert ctx.get(dut.available) == 1 << 5
+        ctx.set(dut.give[0], 1)
+        await ctx.tick().repeat(20)
+        ctx.set(dut.take[1], 0)
+        ctx.set(dut.give[0], 0)
+        for _ in range(5):
+            assert not ctx.get(dut.overflow)
             await ctx.tick()
-        ctx.set(dut.take[0], 0)
-        assert ctx.get(dut.available) == 0
-        # One short of the cap, two at once.
-        assert not any(await give(ctx, CAP - 1))
-        assert await give(ctx, 1, credit=1) == [1]
 
     simulate(dut, testbench)
 
@@ -116,8 +133,9 @@ def test_clear():
         ctx.set(dut.clear, 0)
         ctx.set(dut.credit, 0)
         assert ctx.get(dut.available) == 0
-        await ctx.tick()
-        assert ctx.get(dut.available) == 0
+        for _ in range(CREDIT_TIMING.latency):
+            await ctx.tick()
+            assert ctx.get(dut.available) == 0
 
     simulate(dut, testbench)
 

@@ -154,9 +154,7 @@ def program(config):
 
 
 def run(config, model, instructions, **options):
-    bench = VectorBench(
-        VectorEngine(config), outputs=OUTPUTS, pulses=SATURATED, **model.memories()
-    )
+    bench = VectorBench(VectorEngine(config), outputs=OUTPUTS, pulses=SATURATED, **model.memories())
     commands = [{"opcode": INSTRUCTIONS[name].opcode, **values} for name, values in instructions]
     return bench.run(*commands, **options)
 
@@ -175,7 +173,9 @@ def test_matches_golden(name, pauses):
         record["control"] = [
             (
                 write["head"],
-                ShiftControl(*(write["control"][key] for key in ("first", "swap", "shift", "halve"))),
+                ShiftControl(
+                    *(write["control"][key] for key in ("first", "swap", "shift", "halve"))
+                ),
             )
             for write in record["control"]
         ]

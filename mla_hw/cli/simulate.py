@@ -1,0 +1,210 @@
+"""``mla-hw simulate``: run a generated core and compare it with the golden model in every bit."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mla_hw.cli.hidden_rows import HiddenRows
+from mla_hw.cli.simulation_run import Corruption, SimulationRun
+from mla_hw.cli.versions import tool_versions
+from mla_hw.design import Design
+from mla_hw.errors import ConfigError
+from sim.bench import CoreBench, Port
+from sim.check import Difference
+from sim.job import MemoryMode
+from sim.runner import PRIMITIVES, CoreSimulation
+from sim.waves import save_file
+
+__all__ = ["Corruption", "Difference", "SimulationReport", "simulate"]
+
+_RESULTS = "results"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulationReport:
+    """Result of :func:`simulate`.
+
+    Parameters
+    ----------
+    bit_exact : bool
+        Whether every comparison of every token has held.
+    difference : Difference or None
+        The first that has not; nothing is simulated behind it.
+    tokens : int
+        Tokens simulated.
+    relative_error, cosine : tuple of float
+        Of the rows that have a reference, ‖y_core·scale − y‖₂ / ‖y‖₂ and the cosine between both.
+    relative_error_total : float or None
+        The same over these rows together.
+    cycles : dict of str to list of int
+        ``simulated`` and ``predicted``, one number per token.
+    phases : list of dict
+        ``phase``, ``simulated``, ``predicted``: cycles of all tokens together.
+    instructions : list of dict
+        ``token``, ``index``, ``iteration``, ``text``, ``engine``; ``start`` and ``end`` with their
+        ``simulated`` and ``predicted`` cycles.
+    saturated : dict of str to int
+        Saturations by place.
+    counters : list of dict
+        The core's counters after each token.
+    sim_cycles_per_second : float
+        Simulated cycles per second of wall time, without the build.
+    memory, simulator : str
+        As asked for.
+    waves : str or None
+        FST file.
+    hash, weights_hash : str
+        From the manifest.
+    tools : dict of str to str
+        Versions.
+    """
+
+    bit_exact: bool
+    difference: Difference | None
+    tokens: int
+    relative_error: tuple[float, ...]
+    cosine: tuple[float, ...]
+    relative_error_total: float | None
+    cycles: dict[str, list[int]]
+    phases: list[dict[str, Any]]
+    instructions: list[dict[str, Any]]
+    saturated: dict[str, int]
+    counters: list[dict[str, int]]
+    sim_cycles_per_second: float
+    memory: str
+    simulator: str
+    waves: str | None
+    hash: str
+    weights_hash: str
+    tools: dict[str, str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the report in JSON's types."""
+        data = {name: getattr(self, name) for name in self.__slots__}
+        data["difference"] = self.difference and self.difference.to_dict()
+        data["relative_error"] = list(self.relative_error)
+        data["cosine"] = list(self.cosine)
+        return data
+
+
+def simulate(
+    directory: Path | str,
+    *,
+    hidden: Path | str | None = None,
+    prefill: int = 0,
+    memory: str = "fixed:32",
+    simulator: str = "verilator",
+    waves: bool = False,
+    output: Path | str | None = None,
+    json_path: Path | str | None = None,
+    progress: Callable[[str], None] | None = None,
+    corrupt: Sequence[Corruption] = (),
+) -> SimulationReport:
+    """Decode rows one after another on the simulated core, and compare every bit after each.
+
+    Compared are all buffers of the core, the cache row and y, everything else that was written to
+    memory, and the saturation counters. Writes below ``directory/build`` and ``directory/results``,
+    and the files that are named.
+
+    Parameters
+    ----------
+    directory : Path or str
+        Folder that ``generate`` made, with its image.
+    hidden : Path or str, optional
+        NPZ file with array ``x`` [tokens, hidden_size] and, for accuracy figures, ``y``: the
+        reference of the last ``len(y)`` tokens. Without it, 4 seeded rows.
+    prefill : int
+        Tokens whose cache rows the golden model writes; the others are simulated.
+    memory : str
+        ``fixed:LATENCY`` or ``random:SEED``.
+    simulator : str
+        ``verilator`` or ``icarus``.
+    waves : bool
+        Write ``results/waves.fst`` and a GTKWave save file.
+    output : Path or str, optional
+        NPZ file for the simulated rows: ``y_int`` as the core writes it, and ``y``.
+    json_path : Path or str, optional
+        File for the report.
+    progress : callable, optional
+        Called with one line of text at each step.
+    corrupt : sequence of Corruption
+        For tests: what the core is to see wrongly.
+
+    Raises
+    ------
+    ConfigError
+        For a folder, file or number that does not fit.
+    ToolError
+        If the simulator is missing or fails; names its log file.
+    """
+    folder = Path(directory)
+    say = progress or (lambda _: None)
+    design = Design.load(folder)
+    if not design.image:
+        raise ConfigError(f"{folder} was generated with --no-image: generate it with the image")
+    mode = MemoryMode.parse(memory)
+    rows = HiddenRows.read(hidden, design, prefill)
+    for path, option in ((output, "--output"), (json_path, "--json")):
+        if path is not None and not Path(path).absolute().parent.is_dir():
+            raise ConfigError(f"{option} {path}: the folder does not exist")
+    run = SimulationRun(design, rows, prefill=prefill, mode=mode, corrupt=corrupt, progress=say)
+    results = folder / _RESULTS
+    name = f"{simulator}-waves" if waves else simulator
+    simulation = CoreSimulation(
+        folder=folder / "build" / name,
+        sources=[*sorted((folder / "verilog").glob("*.v")), PRIMITIVES],
+        bench=CoreBench(
+            ports={name: Port(**port) for name, port in design.manifest["ports"].items()},
+            memory_bytes=design.memory.size,
+            dumps=tuple(run.machine.buffers()),
+        ),
+        simulator=simulator,
+        waves=results / "waves.fst" if waves else None,
+        progress=say,
+    )
+    simulation.build()
+    say(f"simulate {len(run.timelines)} tokens")
+    run.simulate(simulation)
+    results.mkdir(exist_ok=True)
+    if simulation.waves:
+        (results / "waves.gtkw").write_text(save_file(simulation.bench), encoding="utf-8")
+    report = SimulationReport(
+        bit_exact=run.difference is None,
+        difference=run.difference,
+        tokens=len(run.results),
+        **run.accuracy(),
+        cycles=run.cycles(),
+        phases=run.phases(),
+        instructions=run.instructions(),
+        saturated=dict(run.saturated),
+        counters=run.counters(),
+        sim_cycles_per_second=run.cycles_per_second(),
+        memory=memory,
+        simulator=simulator,
+        waves=str(simulation.waves) if simulation.waves else None,
+        hash=design.manifest["hash"],
+        weights_hash=design.manifest["weights_hash"],
+        tools={**tool_versions("amaranth", "numpy"), **simulation.tools},
+    )
+    for path in (results / f"simulate-{simulator}.json", json_path):
+        if path is not None:
+            _write(path, json.dumps(report.to_dict(), indent=2) + "\n")
+    if output is not None:
+        y_int = np.array(run.y, np.int16)
+        try:
+            with Path(output).open("wb") as file:
+                np.savez(file, y_int=y_int, y=y_int * design.scales["y"])
+        except OSError as error:
+            raise ConfigError(f"--output {output} cannot be written: {error.strerror}") from None
+    return report
+
+
+def _write(path: Path | str, text: str) -> None:
+    try:
+        Path(path).write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"--json {path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,281 @@
+"""Golden model, prediction and simulated core side by side, token by token."""
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mla_hw.cli.hidden_rows import HiddenRows
+from mla_hw.cycles.timeline import Timeline, predict, split_phases
+from mla_hw.design import Design
+from mla_hw.errors import ConfigError
+from mla_hw.registers import COUNTERS, register
+from sim.check import Difference, MemoryMirror, first_difference
+from sim.job import Job, MemoryMode, TokenJob
+from sim.results import TokenResult
+from sim.runner import CoreSimulation
+from sim.trace import TracedInstruction, pair
+
+__all__ = ["Corruption", "SimulationRun"]
+
+#: What is predicted where the simulated memory has no fixed latency.
+_NOMINAL_LATENCY = 32
+# A run that takes longer than this many times its prediction, and some more, is taken for stuck.
+_PATIENCE = {"fixed": 2, "random": 20}
+_PATIENCE_CYCLES = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Corruption:
+    """Bits of the memory that only the core sees inverted: to test that the comparison notices.
+
+    Parameters
+    ----------
+    region : str
+        Region of the memory.
+    offset : int
+        Byte within the region.
+    mask : int
+        Bits of the byte.
+    token : int
+        Position before whose run it happens.
+    """
+
+    region: str
+    offset: int
+    mask: int
+    token: int = 0
+
+
+class SimulationRun:
+    """Everything that becomes known of a simulation.
+
+    Making one fills the cache up to ``prefill`` and predicts every token.
+
+    Parameters
+    ----------
+    design : Design
+    rows : HiddenRows
+    prefill : int
+        Tokens that are not simulated.
+    mode : MemoryMode
+    corrupt : sequence of Corruption
+    progress : callable
+        Called with one line of text at each step.
+
+    Attributes
+    ----------
+    difference : Difference or None
+        Where core and golden model part first.
+    results : list of TokenResult
+        One per simulated token, without memories.
+    y : list of array of int16
+        Row of y of each.
+    traces : list of list of TracedInstruction
+        Instructions of each.
+    saturated : Counter
+        Saturations by place, of the golden model.
+    """
+
+    def __init__(
+        self,
+        design: Design,
+        rows: HiddenRows,
+        *,
+        prefill: int,
+        mode: MemoryMode,
+        corrupt: Sequence[Corruption],
+        progress: Callable[[str], None],
+    ) -> None:
+        self.design, self.rows, self.prefill, self.mode = design, rows, prefill, mode
+        self.say = progress
+        self.machine = design.machine()
+        self._x = design.quantize_hidden(rows.x)
+        if prefill:
+            progress(f"write the cache rows of {prefill} tokens")
+        for token in range(prefill):
+            self.machine.write_hidden(self._x[token])
+            self.machine.run(token, attention=False)
+        progress("predict cycles")
+        latency = mode.number if mode.kind == "fixed" else _NOMINAL_LATENCY
+        self.timelines: list[Timeline] = [
+            predict(design.program, design.core, design.memory, token, latency=latency)
+            for token in range(prefill, len(rows.x))
+        ]
+        self.difference: Difference | None = None
+        self.results: list[TokenResult] = []
+        self.y: list[NDArray[np.int16]] = []
+        self.traces: list[list[TracedInstruction]] = []
+        self.saturated: Counter[str] = Counter()
+        self._corrupt = corrupt
+
+    def simulate(self, simulation: CoreSimulation) -> None:
+        """Run the core token by token; stop at the first difference."""
+        mirror = MemoryMirror(self.machine.memory)
+        wanted_hash = int(self.design.manifest["hash"], 16)
+        region = self.design.regions["y"]
+        tokens = len(self.rows.x)
+        with closing(simulation.run(self._job(), self.design.image, memory=self.mode)) as results:
+            for result in results:
+                token = self.prefill + result.index
+                if result.registers.get("hash", wanted_hash) != wanted_hash:
+                    raise ConfigError(
+                        f"The core has the configuration hash {result.registers['hash']:016x}, "
+                        f"manifest.json {wanted_hash:016x}: generate the folder again"
+                    )
+                before = self.machine.saturated.copy()
+                self.machine.write_hidden(self._x[token])
+                self.machine.run(token)
+                counted = self.machine.saturated - before
+                self.saturated += counted
+                self.difference = first_difference(
+                    self.machine, mirror, result, token=token, counted=counted
+                )
+                self.results.append(result.without_memories())
+                self.y.append(mirror.content[region.offset : region.end].view("<i2").copy())
+                timeline = self.timelines[result.index]
+                self.traces.append(pair(timeline.instructions, result.log.events))
+                verdict = "differs" if self.difference else "bit-exact"
+                self.say(f"token {token + 1} of {tokens}: {result.cycles} cycles, {verdict}")
+                if self.difference:
+                    break
+
+    def cycles(self) -> dict[str, list[int]]:
+        """Cycles of each simulated token."""
+        predicted = self.timelines[: len(self.results)]
+        return {
+            "simulated": [result.cycles for result in self.results],
+            "predicted": [timeline.total for timeline in predicted],
+        }
+
+    def phases(self) -> list[dict[str, Any]]:
+        """Cycles of each phase, over all tokens that have ended."""
+        names = self.design.manifest["phases"]
+        simulated: Counter[str] = Counter()
+        predicted: Counter[str] = Counter()
+        for result, trace, timeline in zip(self.results, self.traces, self.timelines, strict=False):
+            matmuls = [item for item in trace if item.predicted.name == "MATMUL"]
+            ends = [(item.predicted.index, item.end) for item in matmuls if item.end is not None]
+            if result.log.halt is None or len(ends) < len(matmuls):
+                continue
+            for phase in split_phases(ends, names, result.log.halt):
+                simulated[phase.name] += phase.cycles
+            for phase in timeline.phases(names, self.design.core):
+                predicted[phase.name] += phase.cycles
+        return [
+            {"phase": name, "simulated": simulated[name], "predicted": predicted[name]}
+            for name in predicted
+        ]
+
+    def instructions(self) -> list[dict[str, Any]]:
+        """Start and end of every instruction of every token."""
+        program = self.design.program
+        texts = [item.text(program.semaphores) for item in program.instructions]
+        return [
+            {
+                "token": self.prefill + number,
+                "index": item.predicted.index,
+                "iteration": list(item.predicted.iteration),
+                "text": texts[item.predicted.index],
+                "engine": item.predicted.engine,
+                "start": {"simulated": item.start, "predicted": item.predicted.start},
+                "end": {"simulated": item.end, "predicted": item.predicted.end},
+            }
+            for number, trace in enumerate(self.traces)
+            for item in trace
+        ]
+
+    def accuracy(self) -> dict[str, Any]:
+        """Relative error and cosine of every row that has a reference, and of all together."""
+        pairs = [
+            (row * self.design.scales["y"], reference)
+            for number, row in enumerate(self.y)
+            if (reference := self.rows.reference(self.prefill + number)) is not None
+        ]
+        if not pairs:
+            return {"relative_error": (), "cosine": (), "relative_error_total": None}
+        got, wanted = (np.array(side) for side in zip(*pairs, strict=True))
+        return {
+            "relative_error": tuple(_relative_error(*pair) for pair in pairs),
+            "cosine": tuple(_cosine(*pair) for pair in pairs),
+            "relative_error_total": _relative_error(got, wanted),
+        }
+
+    def counters(self) -> list[dict[str, int]]:
+        """Counters of the core after each token."""
+        return [
+            {name: result.registers[name] for name in COUNTERS if name in result.registers}
+            for result in self.results
+        ]
+
+    def cycles_per_second(self) -> float:
+        """Return simulated cycles per second of wall time."""
+        seconds = sum(result.seconds for result in self.results)
+        return sum(result.cycles for result in self.results) / seconds
+
+    def _job(self) -> Job:
+        core, regions = self.design.core, self.design.regions
+        setup = [(register(f"base_{name}").address, regions[name].offset) for name in regions]
+        setup += [
+            (register("program_beats").address, -(-regions["program"].size // core.port_bytes)),
+            (register("capacity").address, self.design.context),
+            (register("interrupt_enable").address, register("interrupt_enable").mask),
+        ]
+        reads = (
+            "hash",
+            "error_code",
+            "error_program_counter",
+            "error_address",
+            *COUNTERS,
+        )
+        return Job(
+            setup=setup,
+            tokens=[self._token(token) for token in range(self.prefill, len(self.rows.x))],
+            latch=[(register("control").address, _bit("control", "latch"))],
+            reads={name: _words(name) for name in reads},
+            acknowledge=[(register("interrupt_status").address, register("interrupt_status").mask)],
+        )
+
+    def _token(self, token: int) -> TokenJob:
+        core, regions = self.design.core, self.design.regions
+        row = self._x[token].astype("<i2").tobytes()
+        patch = [(regions["x"].offset, row + bytes(-len(row) % core.port_bytes))]
+        if token == self.prefill and self.prefill:
+            start = regions["cache"].offset
+            content = self.machine.memory[start : start + self.prefill * core.row_bytes]
+            patch.append((start, content.tobytes()))
+        predicted = self.timelines[token - self.prefill].total
+        return TokenJob(
+            writes=[
+                (register("position").address, token),
+                (register("control").address, _bit("control", "start")),
+            ],
+            limit=_PATIENCE[self.mode.kind] * predicted + _PATIENCE_CYCLES,
+            patch=patch,
+            flips=[
+                (regions[item.region].offset + item.offset, item.mask)
+                for item in self._corrupt
+                if item.token == token
+            ],
+        )
+
+
+def _bit(name: str, field: str) -> int:
+    return next(1 << item.lsb for item in register(name).fields if item.name == field)
+
+
+def _words(name: str) -> list[int]:
+    entry = register(name)
+    return [entry.address + 4 * word for word in range(entry.words)]
+
+
+def _relative_error(got: NDArray[np.floating], wanted: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(got - wanted) / np.linalg.norm(wanted))
+
+
+def _cosine(got: NDArray[np.floating], wanted: NDArray[np.float64]) -> float:
+    return float(got @ wanted / (np.linalg.norm(got) * np.linalg.norm(wanted)))

@@ -1,0 +1,189 @@
+"""Comparison of a simulated core with the golden model, in every bit."""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mla_hw.golden.interpreter import Machine
+from mla_hw.registers import ERRORS, ErrorCode
+from sim.results import TokenResult, Write
+
+__all__ = ["SATURATION_COUNTERS", "Difference", "MemoryMirror", "first_difference"]
+
+#: Counter of the core for each place at which the golden model counts; all others are requantised.
+_COUNTERS = {
+    "scores": "saturated_score",
+    "q_rope": "saturated_rope",
+    "k_rope": "saturated_rope",
+    "ctx": "saturated_normalize",
+    "key": "saturated_pack",
+}
+_REQUANTIZED = "saturated_requantizer"
+SATURATION_COUNTERS = (_REQUANTIZED, *dict.fromkeys(_COUNTERS.values()))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Difference:
+    """Where core and golden model part first.
+
+    Parameters
+    ----------
+    token : int
+        Row of the hidden states.
+    buffer : str
+        Memory of the core by its hierarchical name, region of the memory, counter, or ``run`` where
+        the program has not ended as it should.
+    element : tuple of int
+        Index in the buffer; bytes in a region.
+    expected, got : str
+        Values, or what was to happen and what has happened.
+    """
+
+    token: int
+    buffer: str
+    element: tuple[int, ...] = ()
+    expected: str
+    got: str
+
+    def __str__(self) -> str:
+        index = f"[{', '.join(map(str, self.element))}]" if self.element else ""
+        return f"token {self.token}: {self.buffer}{index}: expected {self.expected}, got {self.got}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields in JSON's types."""
+        return {**asdict(self), "element": list(self.element)}
+
+
+class MemoryMirror:
+    """What the simulated memory holds: its content at the start, and every beat written since.
+
+    Parameters
+    ----------
+    content : array of uint8
+        Copied.
+    """
+
+    def __init__(self, content: NDArray[np.uint8]) -> None:
+        self.content = content.copy()
+
+    def write(self, writes: Sequence[Write]) -> set[int]:
+        """Apply beats; return the addresses of all bytes that were written."""
+        touched = set()
+        for write in writes:
+            for offset, value in enumerate(write.data):
+                if write.strobes >> offset & 1:
+                    self.content[write.address + offset] = value
+                    touched.add(write.address + offset)
+        return touched
+
+
+def first_difference(
+    machine: Machine,
+    mirror: MemoryMirror,
+    result: TokenResult,
+    *,
+    token: int,
+    counted: Mapping[str, int],
+) -> Difference | None:
+    """Compare the state after one token.
+
+    Looks at how the run has ended, at all dumped buffers in their order, at every byte of memory
+    that either side has written, and at the saturation counters.
+
+    Parameters
+    ----------
+    machine : Machine
+        Golden model, after the token.
+    mirror : MemoryMirror
+        Simulated memory before the token; is brought up to date.
+    result : TokenResult
+        Of the simulation.
+    token : int
+        Position of the token.
+    counted : mapping of str to int
+        Saturations of this token by place, of the golden model.
+    """
+    touched = mirror.write(result.log.writes)
+    return next(
+        chain(
+            _run(result, token),
+            _buffers(machine, result, token),
+            _memory(machine, mirror, touched, token),
+            _saturations(result, counted, token),
+        ),
+        None,
+    )
+
+
+def _run(result: TokenResult, token: int) -> Iterator[Difference]:
+    counter = result.registers.get("error_program_counter")
+    place = f" (program counter {counter})" if counter is not None else ""
+    code = result.registers.get("error_code", 0)
+    got = None
+    if result.stopped == "overtime":
+        got = f"no HALT after {result.cycles} cycles{place}"
+    elif result.stopped is not None:
+        got = result.stopped
+    elif code:
+        address = result.registers["error_address"]
+        where = f", address {address:#x}" if code in (ErrorCode.READ, ErrorCode.WRITE) else ""
+        got = f"{ERRORS[ErrorCode(code)]}{where}{place}"
+    if got is not None:
+        yield Difference(token=token, buffer="run", expected="HALT", got=got)
+
+
+def _buffers(machine: Machine, result: TokenResult, token: int) -> Iterator[Difference]:
+    for name, expected in machine.buffers().items():
+        found = result.memories[name].first_difference(expected)
+        if found is not None:
+            element, wanted, got = found
+            yield Difference(
+                token=token, buffer=name, element=element, expected=str(wanted), got=got
+            )
+
+
+def _memory(
+    machine: Machine, mirror: MemoryMirror, touched: set[int], token: int
+) -> Iterator[Difference]:
+    regions, core = machine.map.regions, machine.core
+    row = regions["cache"].offset + token * core.row_bytes
+    addresses = np.array(
+        sorted(
+            touched
+            | set(range(row, row + core.row_bytes))
+            | set(range(regions["y"].offset, regions["y"].end))
+        )
+    )
+    wrong = addresses[mirror.content[addresses] != machine.memory[addresses]]
+    if len(wrong):
+        address = int(wrong[0])
+        name, offset = next(
+            (name, address - region.offset)
+            for name, region in reversed(regions.items())
+            if address >= region.offset
+        )
+        yield Difference(
+            token=token,
+            buffer=name,
+            element=(offset,),
+            expected=str(machine.memory[address]),
+            got=str(mirror.content[address]),
+        )
+
+
+def _saturations(
+    result: TokenResult, counted: Mapping[str, int], token: int
+) -> Iterator[Difference]:
+    expected = Counter(dict.fromkeys(SATURATION_COUNTERS, 0))
+    for place, count in counted.items():
+        expected[_COUNTERS.get(place, _REQUANTIZED)] += count
+    for name, count in expected.items():
+        if result.registers[name] != count:
+            yield Difference(
+                token=token, buffer=name, expected=str(count), got=str(result.registers[name])
+            )
