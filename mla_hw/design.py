@@ -17,7 +17,7 @@ from mla_hw.golden.interpreter import Machine
 from mla_hw.graph import build_graph
 from mla_hw.hardware import CoreConfig, HardwareConfig
 from mla_hw.program.image import MemoryMap, Region, TensorPlace, build_image, map_memory
-from mla_hw.program.instructions import INSTRUCTIONS
+from mla_hw.program.instructions import INSTRUCTIONS, Engine
 from mla_hw.program.lower import lower
 from mla_hw.program.program import Program
 from mla_hw.program.verify import verify_program
@@ -151,6 +151,15 @@ def configuration_hash(core: CoreConfig, model: ModelConfig) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
+def instruction_phases(schedule: Schedule, program: Program) -> list[str]:
+    """Return the phase of each instruction; empty for those of the dispatcher."""
+    steps = schedule.steps()
+    return [
+        "" if instruction.engine is Engine.DISPATCHER else next(steps).phase
+        for instruction in program.instructions
+    ]
+
+
 def calibration_rows(hidden_size: int) -> NDArray[np.float64]:
     """Rows that stand in for a calibration file: seeded N(0, 1)."""
     return np.random.default_rng(0).standard_normal((_CALIBRATION_ROWS, hidden_size))
@@ -224,6 +233,7 @@ def compile_layer(
         "context": context,
         "passes": [[heads.start, heads.stop] for heads in schedule.passes],
         "semaphores": list(program.semaphores),
+        "phases": instruction_phases(schedule, program),
         "constants": schedule.constants,
         "layer_constants": layer.constants,
         "scales": layer.scales,

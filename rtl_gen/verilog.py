@@ -6,7 +6,7 @@ from collections import defaultdict
 from amaranth.back import verilog
 from amaranth.lib import wiring
 
-__all__ = ["emit_verilog", "port_table"]
+__all__ = ["emit_verilog", "instantiation_template", "port_table"]
 
 _MODULE = re.compile(r"^module (?P<name>\\\S+ |\w+)\s*\(.*?^endmodule\n", re.MULTILINE | re.DOTALL)
 _INSTANCE = re.compile(r"^  (?P<module>\\\S+ |\w+) (?P<instance>\\\S+ |\w+) \($", re.MULTILINE)
@@ -145,3 +145,15 @@ def _families(modules: dict[str, str], top: str) -> dict[str, str]:
         if module != top:
             assign(module, families[module])
     return families
+
+
+def instantiation_template(ports: dict[str, dict[str, str | int]], name: str) -> str:
+    """Return Verilog text that instantiates the top with one wire per port."""
+    wires, connections = [], []
+    for port, entry in ports.items():
+        width = int(entry["width"])
+        size = f"[{width - 1}:0] " if width > 1 else ""
+        wires.append(f"wire {size}{port};  // {entry['direction']}\n")
+        connections.append(f"    .{port}({port})")
+    joined = ",\n".join(connections)
+    return f"{''.join(wires)}\n{name} {name} (\n{joined}\n);\n"

@@ -224,6 +224,7 @@ def _predict(design: Design) -> dict[str, Any]:
         positions.append(2 * positions[-1] + 1)
     if positions[-1] != design.context - 1:
         positions.append(design.context - 1)
+    names = design.manifest["phases"]
     rows = []
     for position in positions:
         timeline = predict(
@@ -231,7 +232,7 @@ def _predict(design: Design) -> dict[str, Any]:
         )
         rows.append({
             "position": position,
-            "phases": {phase.name: phase.cycles for phase in timeline.phases},
+            "phases": {phase.name: phase.cycles for phase in timeline.phases(names)},
             "total": timeline.total,
         })
     return {

@@ -164,7 +164,7 @@ class SimulationRun:
                 continue
             for phase in split_phases(ends, names, result.log.halt):
                 simulated[phase.name] += phase.cycles
-            for phase in timeline.phases(names, self.design.core):
+            for phase in timeline.phases(names):
                 predicted[phase.name] += phase.cycles
         return [
             {"phase": name, "simulated": simulated[name], "predicted": predicted[name]}

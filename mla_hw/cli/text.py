@@ -1,17 +1,19 @@
 """Tables that the command line prints."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
 
 from boards import list_boards, load_board
-from mla_hw.cli.generate import GenerateReport
-from mla_hw.cli.simulate import SimulationReport
-from mla_hw.cli.synth import SynthReport
 from mla_hw.hardware import HardwareConfig
 from mla_hw.presets import PRESETS
+
+if TYPE_CHECKING:
+    from mla_hw.cli.generate import GenerateReport
+    from mla_hw.cli.simulate import SimulationReport
+    from mla_hw.cli.synth import SynthReport
 
 __all__ = [
     "console",
@@ -92,7 +94,7 @@ def print_boards() -> None:
     console().print(table)
 
 
-def print_design(report: GenerateReport) -> None:
+def print_design(report: "GenerateReport") -> None:
     """Say what was generated."""
     design, output = report.design, console()
     core = design.core
@@ -112,7 +114,7 @@ def print_design(report: GenerateReport) -> None:
     output.print(f"written to {report.directory}", highlight=False)
 
 
-def cycles_table(report: SimulationReport) -> Table:
+def cycles_table(report: "SimulationReport") -> Table:
     """Cycles per phase: simulated, predicted, difference."""
     table = _table("phase", "simulated", "predicted", "difference")
     for phase in report.phases:
@@ -126,7 +128,7 @@ def cycles_table(report: SimulationReport) -> Table:
     return table
 
 
-def print_simulation(report: SimulationReport) -> None:
+def print_simulation(report: "SimulationReport") -> None:
     """Say whether the core was right, how accurate and how fast."""
     output = console()
     output.print(
@@ -140,7 +142,7 @@ def print_simulation(report: SimulationReport) -> None:
     output.print(cycles_table(report))
 
 
-def resources_table(report: SynthReport) -> Table:
+def resources_table(report: "SynthReport") -> Table:
     """Resources: used, available, share."""
     table = _table("resource", "used", "available", "share")
     for name in ("lut", "ff", "dsp", "bram"):
@@ -150,7 +152,7 @@ def resources_table(report: SynthReport) -> Table:
     return table
 
 
-def print_synthesis(report: SynthReport) -> None:
+def print_synthesis(report: "SynthReport") -> None:
     """Show resources and, after placement, clocks."""
     output = console()
     output.print(f"{report.device}, board {report.board}", highlight=False)

@@ -12,7 +12,6 @@ and that is not before any of
 
 from collections.abc import Iterable
 
-from mla_hw.cycles.queue import QUEUE_TIMING
 from mla_hw.cycles.semaphores import CREDIT_TIMING, GIVE_TIMING, TAKE_TIMING
 
 __all__ = [
@@ -30,11 +29,13 @@ __all__ = [
 STARTED_DEPTH = 8
 #: From the cycle in which all conditions hold to the offer.
 _OFFER_LATENCY = 1
-PUSH_TO_START = QUEUE_TIMING.latency + _OFFER_LATENCY
+#: From a push, or from the start that brings the next instruction to the head, to its semaphores
+#: at the output of the queue's memory.
+_HEAD_LATENCY = 2
+PUSH_TO_START = _HEAD_LATENCY + _OFFER_LATENCY
 GIVE_TO_START = GIVE_TIMING.latency + _OFFER_LATENCY
 CREDIT_TO_START = CREDIT_TIMING.latency + _OFFER_LATENCY
-#: The queue waits until ``available`` shows what the start has taken.
-START_TO_START = TAKE_TIMING.latency + _OFFER_LATENCY
+START_TO_START = _HEAD_LATENCY + _OFFER_LATENCY
 END_TO_START = 1 + _OFFER_LATENCY
 #: A place in a full queue can be used this many cycles after the start that frees it.
 START_TO_PUSH = 1
@@ -73,3 +74,7 @@ def earliest_start(
     if freed is not None:
         start = max(start, freed + END_TO_START)
     return start
+
+
+# The semaphores show what a start has taken before the next instruction looks at them.
+assert TAKE_TIMING.latency <= _HEAD_LATENCY

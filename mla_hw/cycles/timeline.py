@@ -19,6 +19,7 @@ from mla_hw.cycles.dispatcher import (
 from mla_hw.cycles.engine_queue import START_TO_PUSH, STARTED_DEPTH, earliest_start
 from mla_hw.cycles.latent_ring import LATENT_FILL_LATENCY, block_complete_words, row_words
 from mla_hw.cycles.matmul_sequencer import (
+    BLOCK_LATENCY,
     COMMAND_LATENCY,
     COMMAND_TO_COMMAND,
     CONSTANT_WORDS,
@@ -94,14 +95,13 @@ class Timeline:
     instructions: tuple[TimedInstruction, ...]
     total: int
 
-    def phases(self, names: Sequence[str], core: CoreConfig) -> tuple[Phase, ...]:
+    def phases(self, names: Sequence[str]) -> tuple[Phase, ...]:
         """Split the run at the last array step of each phase.
 
         Parameters
         ----------
         names : sequence of str
             Phase of each instruction of the program.
-        core : CoreConfig
         """
         return split_phases(
             [(item.index, item.end) for item in self.instructions if item.name == "MATMUL"],
@@ -387,7 +387,7 @@ class _Run:
                     if mode == "score":
                         while base + tile >= len(self.filled):
                             yield
-                        first = max(first, self.filled[base + tile])
+                        first = max(first, self.filled[base + tile] + BLOCK_LATENCY)
                     last_issue = first + steps - 1
                 spacing = tile_spacing(core, mode, fields["rows"])
                 ready = last_issue + 1

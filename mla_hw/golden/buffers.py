@@ -1,20 +1,23 @@
-"""Contents of the on-chip memories as the interpreter leaves them, bit by bit."""
+"""Contents of the on-chip memories as the interpreter leaves them."""
 
-from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mla_hw.golden.arithmetic import Ints
-from mla_hw.golden.context_accumulator import CONTEXT_BITS
-from mla_hw.golden.interpreter import Machine
 from mla_hw.golden.latent_ring import place_latent
-from mla_hw.golden.score_unit import SCORE_BITS
+
+if TYPE_CHECKING:
+    from mla_hw.golden.interpreter import Machine
 
 __all__ = ["memory_contents"]
 
+_EXPONENT_BITS = 16
 
-def memory_contents(machine: Machine) -> dict[str, list[int]]:
-    """Return the words of every data memory of the core, as unsigned numbers.
+
+def memory_contents(machine: "Machine") -> dict[str, Ints]:
+    """Return the contents of every data memory of the core.
 
     Parameters
     ----------
@@ -23,49 +26,44 @@ def memory_contents(machine: Machine) -> dict[str, list[int]]:
     Returns
     -------
     dict
-        By the memory's place in the accelerator's hierarchy.
+        By the memory's place in the accelerator's hierarchy: [words], or [words, elements] where
+        a word holds several.
     """
     core = machine.core
-    contents: dict[str, list[int]] = {}
+    contents: dict[str, Ints] = {}
     for half, name in enumerate(("projection", "vector")):
         for lane in range(core.rows):
-            contents[f"activation_buffer.{name}_{lane}"] = _words(machine.halves[half, :, lane], 16)
-    contents["scratch.memory"] = _words(machine.scratch, 16)
-    pairs = machine.table.reshape(-1, 2) & 0xFFFF
-    contents["rope_row.memory"] = _words(pairs[:, 0] | pairs[:, 1] << 16, 32)
-    contents["array_constants.memory"] = _words(machine.constants, 32)
-    contents["vector_constants.memory"] = _words(machine.constants, 32)
-    contents["score_unit.scores"] = _words(machine.scores, SCORE_BITS)
-    contents["score_unit.scales"] = _words(machine.scales, 16)
-    contents["score_unit.maxima"] = _words(machine.maxima, SCORE_BITS)
+            contents[f"activation_buffer.{name}_{lane}"] = machine.halves[half, :, lane]
+    contents["scratch.memory"] = machine.scratch
+    contents["rope_row.memory"] = machine.table.reshape(-1, 2)
+    contents["array_constants.memory"] = machine.constants
+    contents["vector_constants.memory"] = machine.constants
+    contents["score_unit.scores"] = machine.scores
+    contents["score_unit.scales"] = machine.scales
+    contents["score_unit.maxima"] = machine.maxima
     for lane in range(core.accumulator_lanes):
-        contents[f"context_accumulator.lane_{lane}.sums"] = _words(
-            machine.context[:, lane], CONTEXT_BITS
-        )
+        contents[f"context_accumulator.lane_{lane}.sums"] = machine.context[:, lane]
     contents |= _ring(machine)
-    contents["vector_engine.softmax.state"] = [
-        0 if state is None else (state.exponent & 0xFFFF) | state.total << 16
-        for state in machine.states
-    ]
-    contents["vector_engine.pack.staging"] = _words(machine.staging, 16)
-    contents["row_buffer.memory"] = _beats(machine.row.tobytes(), core.port_bytes)
-    contents["output_buffer.memory"] = _beats(
-        machine.output.astype("<i2").tobytes(), core.port_bytes
+    contents["vector_engine.softmax.state"] = np.array(
+        [
+            0 if state is None else state.exponent & 0xFFFF | state.total << _EXPONENT_BITS
+            for state in machine.states
+        ],
+        np.int64,
     )
+    contents["vector_engine.pack.staging"] = machine.staging
+    contents["row_buffer.memory"] = _words(machine.row.astype(np.int64), core.port_bytes)
+    contents["output_buffer.memory"] = _words(machine.output, core.port_bytes // 2)
     return contents
 
 
-def _words(values: Ints, bits: int) -> list[int]:
-    mask = (1 << bits) - 1
-    return [value & mask for value in np.asarray(values).tolist()]
+def _words(elements: NDArray[np.int64], per_word: int) -> Ints:
+    """Group elements into memory words; the memory has at least two."""
+    words = elements.reshape(-1, per_word)
+    return np.concatenate([words, np.zeros((max(0, 2 - len(words)), per_word), np.int64)])
 
 
-def _beats(raw: bytes, port_bytes: int) -> list[int]:
-    starts: Iterable[int] = range(0, len(raw), port_bytes)
-    return [int.from_bytes(raw[start : start + port_bytes], "little") for start in starts]
-
-
-def _ring(machine: Machine) -> dict[str, list[int]]:
+def _ring(machine: "Machine") -> dict[str, Ints]:
     core = machine.core
     banks = np.zeros((core.columns, core.ring_depth), np.int64)
     tokens, channels = np.meshgrid(
@@ -75,10 +73,6 @@ def _ring(machine: Machine) -> dict[str, list[int]]:
     )
     bank, address = place_latent(core, tokens // core.columns, tokens % core.columns, channels)
     banks[bank, address] = machine.ring
-    contents = {
-        f"latent_ring.bank_{number}": _words(contents, 8) for number, contents in enumerate(banks)
-    }
-    contents["latent_ring.scales"] = _words(machine.ring_scale, 16)
+    contents = {f"latent_ring.bank_{number}": bank for number, bank in enumerate(banks)}
+    contents["latent_ring.scales"] = machine.ring_scale
     return contents
-
-

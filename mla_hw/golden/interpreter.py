@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mla_hw.golden.arithmetic import Ints
+from mla_hw.golden.buffers import memory_contents
 from mla_hw.golden.context_accumulator import accumulate_context
 from mla_hw.golden.dispatcher import Resolved, resolve
 from mla_hw.golden.norm import rms_norm
@@ -84,6 +85,10 @@ class Machine:
     def write_hidden(self, row: Ints) -> None:
         """Put one token's hidden state, already quantised, where the core reads it."""
         self._poke("x", np.asarray(row, "<i2"))
+
+    def buffers(self) -> dict[str, Ints]:
+        """Return the contents of the on-chip memories by their place in the core's hierarchy."""
+        return memory_contents(self)
 
     def y(self) -> Ints:
         """Return the result that the last run left in memory."""

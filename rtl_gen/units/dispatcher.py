@@ -69,7 +69,7 @@ class Dispatcher(wiring.Component):
     running : :py:`Out(1)`
         From the cycle after an accepted start to the cycle of ``halted``.
     cancel : :py:`Out(1)`
-        From an error to ``halted``.
+        From the cycle after an error to ``halted``.
     halted : :py:`Out(1)`
         Pulse at the end of every run.
     error : :py:`Out(error_layout())`
@@ -262,11 +262,10 @@ class Dispatcher(wiring.Component):
     def _sequence(self, m, kind, issue, broken, index, stepping, valid):
         """Drive a run from start to halted, and stop dispatching at the first error."""
         fault: Any = Signal(error_layout())
-        failed = Signal()
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.d.comb += self.clear.eq(1)
-                m.d.sync += [self.running.eq(1), failed.eq(0)]
+                m.d.sync += self.running.eq(1)
                 m.next = "LOAD"
             with m.State("LOAD"):
                 self._offer_load(m)
@@ -298,13 +297,12 @@ class Dispatcher(wiring.Component):
         ):
             with m.If(condition):
                 m.d.comb += [fault.en.eq(1), fault.code.eq(code), fault.address.eq(where)]
-        with m.If(self.running & ~failed):
-            m.d.comb += [
-                self.error.eq(fault),
-                self.error.program_counter.eq(index),
-            ]
-            m.d.sync += failed.eq(fault.en)
-        m.d.comb += self.cancel.eq(failed & self.running)
+        with m.If(self.running & ~self.cancel):
+            m.d.comb += [self.error.eq(fault), self.error.program_counter.eq(index)]
+        with m.If(self.error.en):
+            m.d.sync += self.cancel.eq(1)
+        with m.If(self.halted):
+            m.d.sync += self.cancel.eq(0)
 
     def _offer_load(self, m):
         """Offer the command that fills the program memory."""

@@ -1,10 +1,11 @@
 """Queue of instructions in front of an engine."""
 
 from amaranth import *
-from amaranth.lib import data, stream, wiring
+from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.engine_queue import STARTED_DEPTH
+from mla_hw.errors import ConfigError
 from mla_hw.hardware import QUEUE_DEPTH, SEMAPHORES
 from rtl_gen.control_layouts import TAG_BITS, entry_layout
 from rtl_gen.units.queue import Queue
@@ -24,7 +25,7 @@ class EngineQueue(wiring.Component):
     command : data.Layout
         What the engine takes.
     depth : int
-        Instructions that wait.
+        Instructions that wait, a power of two.
 
     Members
     -------
@@ -39,7 +40,7 @@ class EngineQueue(wiring.Component):
     take, give : :py:`Out(SEMAPHORES)`
         Semaphores taken by the start, and given by the end, of an instruction in this cycle.
     cancel : :py:`In(1)`
-        Nothing starts; what waits is dropped, one instruction per cycle.
+        Nothing starts; what waits is dropped.
     busy : :py:`Out(1)`
         Instructions wait or are under way.
     active : :py:`Out(1)`
@@ -50,6 +51,11 @@ class EngineQueue(wiring.Component):
         An instruction starts or ends in this cycle.
     start_tag, end_tag : :py:`Out(TAG_BITS)`
         Which one.
+
+    Raises
+    ------
+    ConfigError
+        If the depth is not a power of two.
     """
 
     i: stream.Interface
@@ -68,6 +74,8 @@ class EngineQueue(wiring.Component):
     end_tag: Signal
 
     def __init__(self, command: data.Layout, *, depth: int = QUEUE_DEPTH) -> None:
+        if depth < 2 or depth & (depth - 1):
+            raise ConfigError(f"depth of an engine queue must be a power of two, not {depth}")
         self.depth = depth
         super().__init__({
             "i": In(stream.Signature(entry_layout(command))),
@@ -89,29 +97,46 @@ class EngineQueue(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        m.submodules.queue = queue = Queue(self.i.payload.shape(), self.depth)
+        storage: memory.Memory = memory.Memory(
+            shape=self.i.payload.shape(), depth=self.depth, init=[]
+        )
+        m.submodules.memory = storage
         ending = data.StructLayout({"post": SEMAPHORES, "tag": TAG_BITS})
         m.submodules.started = started = Queue(ending, STARTED_DEPTH)
-        wiring.connect(m, wiring.flipped(self.i), queue.i)
+        w_port, r_port = storage.write_port(), storage.read_port()
 
-        head = queue.o.p
-        met, offered, started_last = Signal(), Signal(), Signal()
-        m.d.sync += started_last.eq(self.start)
-        # An offer stays until it is taken: nobody else takes its semaphores. After a start the
-        # semaphores need a cycle to show what it has taken.
-        with m.If(offered):
-            m.d.sync += offered.eq(~self.command.ready & ~self.cancel)
-        with m.Else():
-            startable = queue.o.valid & met & started.i.ready
-            m.d.sync += offered.eq(startable & ~started_last & ~self.cancel)
+        level = Signal(range(self.depth + 1))
+        newest, oldest = Signal(range(self.depth)), Signal(range(self.depth))
+        head, head_valid = r_port.data, Signal()
         m.d.comb += [
-            met.eq((head.wait & ~self.available) == 0),
+            self.i.ready.eq(level != self.depth),
+            w_port.en.eq(self.i.valid & self.i.ready),
+            w_port.addr.eq(newest),
+            w_port.data.eq(self.i.payload),
+            r_port.addr.eq(oldest),
+        ]
+        m.d.sync += [
+            newest.eq(newest + w_port.en),
+            oldest.eq(oldest + self.start),
+            level.eq(level + w_port.en - self.start),
+            head_valid.eq((level != 0) & ~self.start),
+        ]
+
+        # An offer stays until it is taken: nobody else takes its semaphores.
+        met, offered = Signal(), Signal()
+        m.d.comb += met.eq((head.wait & ~self.available) == 0)
+        with m.If(offered):
+            m.d.sync += offered.eq(~self.command.ready)
+        with m.Else():
+            m.d.sync += offered.eq(head_valid & met & started.i.ready)
+        with m.If(self.cancel):
+            m.d.sync += [signal.eq(0) for signal in (newest, oldest, level, head_valid, offered)]
+        m.d.comb += [
             self.command.payload.eq(head.command),
             self.command.valid.eq(offered & ~self.cancel),
             self.start.eq(self.command.valid & self.command.ready),
             self.start_tag.eq(head.tag),
             self.take.eq(Mux(self.start, head.wait, 0)),
-            queue.o.ready.eq(self.start | self.cancel),
             started.i.valid.eq(self.start),
             started.i.p.post.eq(head.post),
             started.i.p.tag.eq(head.tag),
@@ -124,8 +149,8 @@ class EngineQueue(wiring.Component):
         ]
         m.d.comb += [
             self.active.eq(started.o.valid),
-            self.waiting.eq(~self.active & queue.o.valid & ~met),
-            self.busy.eq(self.active | queue.o.valid),
+            self.waiting.eq(~self.active & head_valid & ~met),
+            self.busy.eq(self.active | (level != 0)),
         ]
 
         return m

@@ -101,8 +101,14 @@ class Registers(wiring.Component):
             if item.access is not Access.COUNTER
         }
         self._drive_constants(m, values)
-        write = self._serve(m, values, counters)
-        self._update(m, values, write, counters)
+        # Which register an accepted write goes to.
+        selected = {
+            item.name: Signal(name=f"selected_{item.name}")
+            for item in REGISTERS
+            if item.access not in (Access.RO, Access.COUNTER)
+        }
+        write = self._serve(m, values, selected, counters)
+        self._update(m, values, write, selected, counters)
         m.d.comb += [
             self.position.eq(values["position"]),
             self.program_beats.eq(values["program_beats"]),
@@ -134,25 +140,30 @@ class Registers(wiring.Component):
             m.d.comb += values[name].eq(register(name).reset)
         m.d.comb += [values["hash"].eq(self.config_hash), values["control"].eq(0)]
 
-    def _serve(self, m: Module, values: dict[str, Signal], counters: Counters) -> Any:
+    def _serve(
+        self,
+        m: Module,
+        values: dict[str, Signal],
+        selected: dict[str, Signal],
+        counters: Counters,
+    ) -> Any:
         """Answer transactions; return the write that takes place in this cycle."""
         bus = self.bus
-        write: Any = Signal(
-            data.StructLayout({"en": 1, "word": REGISTER_ADDRESS_BITS - 2, "data": 32, "mask": 32})
-        )
-        word = Signal.like(write.word, reset_less=True)
+        write: Any = Signal(data.StructLayout({"en": 1, "data": 32, "mask": 32}))
+        word = Signal(REGISTER_ADDRESS_BITS - 2, reset_less=True)
         written = Signal(32, reset_less=True)
         strobe = Signal(4, reset_less=True)
         found = Signal(32, reset_less=True)
         response = Signal(Response)
         readable, writable, is_counter = Signal(), Signal(), Signal()
 
-        m.d.sync += found.eq(0)
+        # The address is decoded in the cycle after it was accepted.
+        m.d.sync += [signal.eq(0) for signal in (readable, writable, is_counter, found)]
         with m.Switch(word):
             for item in REGISTERS:
                 for i in range(item.words):
                     with m.Case(item.address // 4 + i):
-                        m.d.comb += [
+                        m.d.sync += [
                             readable.eq(1),
                             writable.eq(self._writable(item)),
                             is_counter.eq(item.access is Access.COUNTER),
@@ -163,8 +174,9 @@ class Registers(wiring.Component):
                             m.d.sync += found.eq(values[item.name][32 * i : 32 * (i + 1)])
         counter_half = counters.value.word_select(word[0], 32)
 
+        for name, signal in selected.items():
+            m.d.sync += signal.eq(word == register(name).address // 4)
         m.d.comb += [
-            write.word.eq(word),
             write.data.eq(written),
             write.mask.eq(Cat(bit.replicate(8) for bit in strobe)),
             bus.b.resp.eq(response),
@@ -176,11 +188,13 @@ class Registers(wiring.Component):
                 with m.If(bus.aw.valid & bus.w.valid):
                     m.d.comb += [bus.aw.ready.eq(1), bus.w.ready.eq(1)]
                     m.d.sync += word.eq(bus.aw.addr[2:])
-                    m.next = "WRITE"
+                    m.next = "DECODE WRITE"
                 with m.Elif(bus.ar.valid):
                     m.d.comb += bus.ar.ready.eq(1)
                     m.d.sync += word.eq(bus.ar.addr[2:])
-                    m.next = "LOOK UP"
+                    m.next = "DECODE READ"
+            with m.State("DECODE WRITE"):
+                m.next = "WRITE"
             with m.State("WRITE"):
                 m.d.comb += write.en.eq(writable)
                 m.d.sync += response.eq(Mux(writable, Response.OKAY, Response.SLVERR))
@@ -189,6 +203,8 @@ class Registers(wiring.Component):
                 m.d.comb += bus.b.valid.eq(1)
                 with m.If(bus.b.ready):
                     m.next = "IDLE"
+            with m.State("DECODE READ"):
+                m.next = "LOOK UP"
             with m.State("LOOK UP"), m.If(~is_counter | ~counters.busy):
                 m.next = "FOUND"
             with m.State("FOUND"):
@@ -214,13 +230,14 @@ class Registers(wiring.Component):
         m: Module,
         values: dict[str, Signal],
         write: Any,
+        selected: dict[str, Signal],
         counters: Counters,
     ) -> None:
         """Let writes and the dispatcher change the registers."""
         ones = write.data & write.mask
 
         def written(name: str) -> Any:
-            return write.en & (write.word == register(name).address // 4)
+            return write.en & selected[name]
 
         for item in REGISTERS:
             if item.access in (Access.RW, Access.RW_IDLE):
@@ -228,9 +245,9 @@ class Registers(wiring.Component):
                     value = values[item.name]
                     m.d.sync += value.eq((value & ~write.mask) | ones)
 
-        start, abort, latch = (
-            written("control") & ones[field.lsb] for field in register("control").fields
-        )
+        start, abort, latch = (Signal(name=field.name) for field in register("control").fields)
+        for field, signal in zip(register("control").fields, (start, abort, latch), strict=True):
+            m.d.sync += signal.eq(written("control") & ones[field.lsb])
         # Settled long before a start can follow.
         wrong = Signal(ErrorCode)
         beats = -(-self.config.program_depth * INSTRUCTION_WORDS * 4 // self.config.port_bytes)
@@ -241,11 +258,12 @@ class Registers(wiring.Component):
             m.d.sync += wrong.eq(ErrorCode.POSITION)
 
         running = self.running
+        # What the dispatcher reports comes late in the cycle.
         error: Any = Signal(error_layout())
-        done, failed = Signal(), Signal()
+        halted, done, failed = Signal(), Signal(), Signal()
+        m.d.sync += [error.eq(self.error), halted.eq(self.halted)]
         m.d.comb += [
             self.abort.eq(abort & running),
-            error.eq(self.error),
             values["status"].eq(Cat(running, done, failed)),
             counters.count.eq(Cat(running, self.events)),
             counters.clear.eq(self.start),
@@ -255,8 +273,8 @@ class Registers(wiring.Component):
             m.d.sync += [done.eq(0), failed.eq(0), values["error_code"].eq(0)]
             m.d.comb += self.start.eq(wrong == ErrorCode.NONE)
             with m.If(wrong != ErrorCode.NONE):
-                m.d.comb += [error.eq(0), error.en.eq(1), error.code.eq(wrong)]
-        ended_well = self.halted & ~failed & ~error.en
+                m.d.sync += [error.eq(0), error.en.eq(1), error.code.eq(wrong)]
+        ended_well = halted & ~failed & ~error.en
         with m.If(ended_well):
             m.d.sync += done.eq(1)
         with m.If(error.en):

@@ -15,6 +15,7 @@ from mla_hw.cycles.engine_queue import (
     earliest_start,
 )
 from mla_hw.cycles.semaphores import GIVE_TIMING
+from mla_hw.errors import ConfigError
 from mla_hw.hardware import QUEUE_DEPTH, SEMAPHORES
 from rtl_gen.control_layouts import entry_layout
 from rtl_gen.layouts import reader_command_layout
@@ -271,7 +272,7 @@ def test_cancel_drops_what_has_not_started():
         ctx.set(dut.command.ready, 1)
         ctx.set(dut.available, 1)
         for _ in range(QUEUE_DEPTH):
-            assert not ctx.get(dut.start)
+            assert not ctx.get(dut.command.valid)
             assert not ctx.get(dut.take)
             assert ctx.get(dut.busy)
             await ctx.tick()
@@ -281,10 +282,19 @@ def test_cancel_drops_what_has_not_started():
         ctx.set(dut.done, 0)
         assert not ctx.get(dut.busy)
         ctx.set(dut.cancel, 0)
-        await ctx.tick()
-        assert not ctx.get(dut.command.valid)
+        # Works again, with nothing left of before.
+        await push(ctx, dut, 4)
+        await pause(ctx, PUSH_TO_START - 1)
+        assert ctx.get(dut.start)
+        assert ctx.get(dut.start_tag) == 4
 
     simulate(dut, testbench)
+
+
+@pytest.mark.parametrize("depth", [0, 1, 3])
+def test_rejects_depth(depth):
+    with pytest.raises(ConfigError, match=f"must be a power of two, not {depth}"):
+        EngineQueue(COMMAND, depth=depth)
 
 
 def test_verilog():

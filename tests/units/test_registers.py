@@ -198,6 +198,7 @@ def test_start_to_done_with_interrupt():
         ctx.set(dut.running, 1)
         assert await read_register(ctx, bus, "status") == RUNNING
         await pulse(ctx, dut.halted)
+        await ctx.tick()
         assert ctx.get(dut.interrupt)
 
     simulate(dut, testbench)
@@ -215,6 +216,7 @@ def test_error_of_a_run():
         ctx.set(dut.running, 1)
         ctx.set(dut.error, error)
         await pulse(ctx, dut.error.en)
+        await ctx.tick()
         assert ctx.get(dut.interrupt)
         assert await read_register(ctx, bus, "status") == RUNNING | STATUS_ERROR
         await pulse(ctx, dut.halted)
@@ -249,15 +251,20 @@ def test_start_and_abort_need_the_right_state():
         bus = dut.bus
         await prepare(ctx, dut)
         await write_register(ctx, bus, "control", ABORT)
+        await ctx.tick()
         assert pulses == []
         await write_register(ctx, bus, "control", START)
+        await ctx.tick()
         assert pulses == [(1, 0)]
         ctx.set(dut.running, 1)
         await write_register(ctx, bus, "control", START)
+        await ctx.tick()
         assert pulses == [(1, 0)]
         await write_register(ctx, bus, "control", ABORT)
+        await ctx.tick()
         assert pulses == [(1, 0), (0, 1)]
         assert await write(ctx, bus, register("control").address, ABORT, 0b1110) == Response.OKAY
+        await ctx.tick()
         assert len(pulses) == 2
         assert await read_register(ctx, bus, "control") == 0
 
@@ -293,6 +300,7 @@ def test_rejects_a_start_with_wrong_parameters(parameters, code):
         bus = dut.bus
         await prepare(ctx, dut, **parameters)
         await write_register(ctx, bus, "control", START)
+        await ctx.tick()
         assert sum(started) == (code is None)
         assert await read_register(ctx, bus, "error_code") == (code or ErrorCode.NONE)
         assert await read_register(ctx, bus, "status") == (STATUS_ERROR if code else 0)
