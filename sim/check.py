@@ -10,10 +10,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mla_hw.golden.interpreter import Machine
+from mla_hw.program.instructions import INSTRUCTION_WORDS
 from mla_hw.registers import ERRORS, ErrorCode
+from sim.bench import ENGINES
 from sim.results import TokenResult, Write
 
-__all__ = ["SATURATION_COUNTERS", "Difference", "MemoryMirror", "first_difference"]
+__all__ = ["Difference", "MemoryMirror", "core_contents", "first_difference"]
+
+_PROGRAM = "dispatcher.memory"
+#: Units in the order in which data come to them.
+_WAY = (
+    "array_constants",
+    "vector_constants",
+    "rope_row",
+    "latent_ring",
+    "scratch",
+    "vector_engine",
+    "row_buffer",
+    "score_unit",
+    "context_accumulator",
+    "activation_buffer",
+    "output_buffer",
+)
 
 #: Counter of the core for each place at which the golden model counts; all others are requantised.
 _COUNTERS = {
@@ -24,7 +42,7 @@ _COUNTERS = {
     "key": "saturated_pack",
 }
 _REQUANTIZED = "saturated_requantizer"
-SATURATION_COUNTERS = (_REQUANTIZED, *dict.fromkeys(_COUNTERS.values()))
+_SATURATION_COUNTERS = (_REQUANTIZED, *dict.fromkeys(_COUNTERS.values()))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,8 +110,9 @@ def first_difference(
 ) -> Difference | None:
     """Compare the state after one token.
 
-    Looks at how the run has ended, at all dumped buffers in their order, at every byte of memory
-    that either side has written, and at the saturation counters.
+    Looks at the program, at how the run has ended, at all other buffers in the order of
+    :func:`core_contents`, at every byte of memory that either side has written, and at the
+    saturation counters.
 
     Parameters
     ----------
@@ -109,10 +128,13 @@ def first_difference(
         Saturations of this token by place, of the golden model.
     """
     touched = mirror.write(result.log.writes)
+    contents = core_contents(machine)
+    program = {_PROGRAM: contents.pop(_PROGRAM)}
     return next(
         chain(
+            _buffers(program, result, token),
             _run(result, token),
-            _buffers(machine, result, token),
+            _buffers(contents, result, token),
             _memory(machine, mirror, touched, token),
             _saturations(result, counted, token),
         ),
@@ -120,25 +142,46 @@ def first_difference(
     )
 
 
+def core_contents(machine: Machine) -> dict[str, NDArray[Any]]:
+    """Return the expected content of every memory of the core, in the order of the data's way.
+
+    So the first that differs is the one nearest to the cause.
+    """
+    core = machine.core
+    program = np.zeros(core.program_depth * INSTRUCTION_WORDS, np.int64)
+    words = machine.program.encode()
+    program[: len(words)] = words
+
+    def place(name: str) -> int:
+        unit = name.split(".", 1)[0]
+        return _WAY.index(unit) if unit in _WAY else len(_WAY)
+
+    buffers = machine.buffers()
+    return {_PROGRAM: program, **{name: buffers[name] for name in sorted(buffers, key=place)}}
+
+
 def _run(result: TokenResult, token: int) -> Iterator[Difference]:
-    counter = result.registers.get("error_program_counter")
-    place = f" (program counter {counter})" if counter is not None else ""
     code = result.registers.get("error_code", 0)
     got = None
     if result.stopped == "overtime":
-        got = f"no HALT after {result.cycles} cycles{place}"
+        last = {event.engine: event.tag for event in result.log.events if event.kind == "start"}
+        started = ", ".join(f"{ENGINES[engine]} {tag}" for engine, tag in sorted(last.items()))
+        got = f"no HALT after {result.cycles} cycles (last started: {started or 'nothing'})"
     elif result.stopped is not None:
         got = result.stopped
     elif code:
         address = result.registers["error_address"]
-        where = f", address {address:#x}" if code in (ErrorCode.READ, ErrorCode.WRITE) else ""
-        got = f"{ERRORS[ErrorCode(code)]}{where}{place}"
+        where = f" at address {address:#x}" if code in (ErrorCode.READ, ErrorCode.WRITE) else ""
+        counter = result.registers["error_program_counter"]
+        got = f"{ERRORS[ErrorCode(code)]}{where} (program counter {counter})"
     if got is not None:
         yield Difference(token=token, buffer="run", expected="HALT", got=got)
 
 
-def _buffers(machine: Machine, result: TokenResult, token: int) -> Iterator[Difference]:
-    for name, expected in machine.buffers().items():
+def _buffers(
+    contents: Mapping[str, NDArray[Any]], result: TokenResult, token: int
+) -> Iterator[Difference]:
+    for name, expected in contents.items():
         found = result.memories[name].first_difference(expected)
         if found is not None:
             element, wanted, got = found
@@ -179,7 +222,7 @@ def _memory(
 def _saturations(
     result: TokenResult, counted: Mapping[str, int], token: int
 ) -> Iterator[Difference]:
-    expected = Counter(dict.fromkeys(SATURATION_COUNTERS, 0))
+    expected = Counter(dict.fromkeys(_SATURATION_COUNTERS, 0))
     for place, count in counted.items():
         expected[_COUNTERS.get(place, _REQUANTIZED)] += count
     for name, count in expected.items():

@@ -29,6 +29,7 @@ _SIM = Path(__file__).resolve().parent
 _MODELS = (_SIM / "models" / "axi_memory.v", _SIM / "models" / "axi_checker.v")
 #: Behaviour of the FPGA's primitives that a core may instantiate.
 PRIMITIVES = _SIM / "models" / "ecp5.v"
+_VISIBLE = _SIM / "models" / "visible.vlt"
 #: Headers in place of the two compression libraries that Verilator's FST writer is linked with.
 _FST = _SIM / "fst"
 _FST_LIBRARIES = ("liblz4.a", "libz.a")
@@ -266,8 +267,13 @@ class CoreSimulation:
             # As SystemVerilog, the emitted combinational processes would not run at time 0.
             return ["-g2005"]
         libraries = self.folder / "model"
-        waves = ["--trace-fst", "-CFLAGS", f"-I{_FST}", "-LDFLAGS", f"-L{libraries}"]
-        return [*_VERILATOR_ARGS, *(waves if self.waves else [])]
+        if self.waves:
+            special = ["--trace-fst", "-CFLAGS", f"-I{_FST}", "-LDFLAGS", f"-L{libraries}"]
+        else:
+            # cocotb's runner makes every signal visible, which costs half the speed; only the top is
+            # needed, except in waves.
+            special = ["--no-public-flat-rw", str(_VISIBLE)]
+        return [*_VERILATOR_ARGS, *special]
 
     def _stamp(self) -> str:
         """Hash everything that the compiled simulation depends on."""

@@ -14,7 +14,7 @@ from mla_hw.cli.versions import tool_versions
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
 from sim.bench import CoreBench, Port
-from sim.check import Difference
+from sim.check import Difference, core_contents
 from sim.job import MemoryMode
 from sim.runner import PRIMITIVES, CoreSimulation
 from sim.waves import save_file
@@ -160,7 +160,7 @@ def simulate(
         bench=CoreBench(
             ports={name: Port(**port) for name, port in design.manifest["ports"].items()},
             memory_bytes=design.memory.size,
-            dumps=tuple(run.machine.buffers()),
+            dumps=tuple(core_contents(run.machine)),
         ),
         simulator=simulator,
         waves=results / "waves.fst" if waves else None,

@@ -21,7 +21,7 @@ __all__ = [
 ]
 
 #: From the start pulse to the offer of the command that loads the program.
-START_TO_LOAD = 1
+START_TO_LOAD = 2
 #: From the end of that command to the first word of instruction 0.
 LOAD_TO_FETCH = 1
 #: From the cycle in which an instruction leaves the dispatcher to the first word of the next.

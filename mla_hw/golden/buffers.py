@@ -30,29 +30,31 @@ def memory_contents(machine: "Machine") -> dict[str, Ints]:
         a word holds several.
     """
     core = machine.core
-    contents: dict[str, Ints] = {}
+    # In the order of the data, so that the first difference is close to its cause.
+    contents: dict[str, Ints] = {
+        "array_constants.memory": machine.constants,
+        "vector_constants.memory": machine.constants,
+        "rope_row.memory": machine.table.reshape(-1, 2),
+        "scratch.memory": machine.scratch,
+        "vector_engine.pack.staging": machine.staging,
+        "row_buffer.memory": _words(machine.row.astype(np.int64), core.port_bytes),
+        **_ring(machine),
+        "score_unit.scores": machine.scores,
+        "score_unit.scales": machine.scales,
+        "score_unit.maxima": machine.maxima,
+        "vector_engine.softmax.state": np.array(
+            [
+                0 if state is None else state.exponent & 0xFFFF | state.total << _EXPONENT_BITS
+                for state in machine.states
+            ],
+            np.int64,
+        ),
+    }
+    for lane in range(core.accumulator_lanes):
+        contents[f"context_accumulator.lane_{lane}.sums"] = machine.context[:, lane]
     for half, name in enumerate(("projection", "vector")):
         for lane in range(core.rows):
             contents[f"activation_buffer.{name}_{lane}"] = machine.halves[half, :, lane]
-    contents["scratch.memory"] = machine.scratch
-    contents["rope_row.memory"] = machine.table.reshape(-1, 2)
-    contents["array_constants.memory"] = machine.constants
-    contents["vector_constants.memory"] = machine.constants
-    contents["score_unit.scores"] = machine.scores
-    contents["score_unit.scales"] = machine.scales
-    contents["score_unit.maxima"] = machine.maxima
-    for lane in range(core.accumulator_lanes):
-        contents[f"context_accumulator.lane_{lane}.sums"] = machine.context[:, lane]
-    contents |= _ring(machine)
-    contents["vector_engine.softmax.state"] = np.array(
-        [
-            0 if state is None else state.exponent & 0xFFFF | state.total << _EXPONENT_BITS
-            for state in machine.states
-        ],
-        np.int64,
-    )
-    contents["vector_engine.pack.staging"] = machine.staging
-    contents["row_buffer.memory"] = _words(machine.row.astype(np.int64), core.port_bytes)
     contents["output_buffer.memory"] = _words(machine.output, core.port_bytes // 2)
     return contents
 

@@ -5,7 +5,7 @@ from typing import Any
 from amaranth import *
 from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
-from amaranth.utils import exact_log2
+from amaranth.utils import ceil_log2, exact_log2
 
 from mla_hw.hardware import SEMAPHORES, CoreConfig
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH
@@ -65,7 +65,7 @@ class Dispatcher(wiring.Component):
     credit : :py:`Out(SEMAPHORES)`
         Semaphores that POST gives in this cycle.
     clear : :py:`Out(1)`
-        Pulse in the cycle of an accepted start: state of earlier runs is to be forgotten.
+        Pulse in the cycle after an accepted start: state of earlier runs is to be forgotten.
     running : :py:`Out(1)`
         From the cycle after an accepted start to the cycle of ``halted``.
     cancel : :py:`Out(1)`
@@ -128,7 +128,8 @@ class Dispatcher(wiring.Component):
         m = Module()
 
         words = self.config.program_depth * INSTRUCTION_WORDS
-        program: memory.Memory = memory.Memory(shape=32, depth=words, init=[])
+        # A power of two, so that no multiplexer follows the blocks of RAM.
+        program: memory.Memory = memory.Memory(shape=32, depth=1 << ceil_log2(words), init=[])
         m.submodules.memory = program
         m.submodules.loops = loops = LoopStack(self.config)
         m.submodules.sums = sums = OperandSums(port_bytes=self.config.port_bytes)
@@ -145,19 +146,18 @@ class Dispatcher(wiring.Component):
         address = Signal.like(place.word, reset_less=True)
         instruction = Signal(32 * INSTRUCTION_WORDS, reset_less=True)
         stepping, leaving = Signal(), Signal()
-        fetching, arriving = Signal(), Signal()
-        word = Signal.like(step)
         # The memory's output is late in the cycle, so it has a register of its own.
-        fetched = Signal(32, reset_less=True)
+        fetching, fetched = Signal(), Signal(32, reset_less=True)
+        arriving = Signal(INSTRUCTION_WORDS)
         m.d.comb += r_port.addr.eq(address)
         m.d.sync += [
             fetching.eq(stepping & (step < INSTRUCTION_WORDS)),
-            arriving.eq(fetching),
             fetched.eq(r_port.data),
-            word.eq(step - 1),
         ]
-        with m.If(arriving):
-            m.d.sync += instruction.word_select(word, 32).eq(fetched)
+        for i in range(INSTRUCTION_WORDS):
+            m.d.sync += arriving[i].eq(fetching & (step == i + 1))
+            with m.If(arriving[i]):
+                m.d.sync += instruction.word_select(i, 32).eq(fetched)
         with m.If(stepping):
             m.d.sync += [step.eq(step + 1), address.eq(address + 1)]
             with m.If(step == 0):
@@ -262,10 +262,12 @@ class Dispatcher(wiring.Component):
     def _sequence(self, m, kind, issue, broken, index, stepping, valid):
         """Drive a run from start to halted, and stop dispatching at the first error."""
         fault: Any = Signal(error_layout())
+        m.d.sync += self.clear.eq(0)
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
-                m.d.comb += self.clear.eq(1)
-                m.d.sync += self.running.eq(1)
+                m.d.sync += [self.running.eq(1), self.clear.eq(1)]
+                m.next = "CLEAR"
+            with m.State("CLEAR"):
                 m.next = "LOAD"
             with m.State("LOAD"):
                 self._offer_load(m)
@@ -297,7 +299,8 @@ class Dispatcher(wiring.Component):
         ):
             with m.If(condition):
                 m.d.comb += [fault.en.eq(1), fault.code.eq(code), fault.address.eq(where)]
-        with m.If(self.running & ~self.cancel):
+        # Until the clear, faults are those of an earlier run.
+        with m.If(self.running & ~self.clear & ~self.cancel):
             m.d.comb += [self.error.eq(fault), self.error.program_counter.eq(index)]
         with m.If(self.error.en):
             m.d.sync += self.cancel.eq(1)

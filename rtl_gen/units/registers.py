@@ -1,5 +1,7 @@
 """AXI4-Lite registers of the core."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth import *
@@ -101,11 +103,10 @@ class Registers(wiring.Component):
             if item.access is not Access.COUNTER
         }
         self._drive_constants(m, values)
-        # Which register an accepted write goes to.
+        # Which of them, and which of its words, the address of the transaction selects.
         selected = {
-            item.name: Signal(name=f"selected_{item.name}")
-            for item in REGISTERS
-            if item.access not in (Access.RO, Access.COUNTER)
+            name: Signal(-(-len(value) // 32), name=f"{name}_selected")
+            for name, value in values.items()
         }
         write = self._serve(m, values, selected, counters)
         self._update(m, values, write, selected, counters)
@@ -157,8 +158,8 @@ class Registers(wiring.Component):
         response = Signal(Response)
         readable, writable, is_counter = Signal(), Signal(), Signal()
 
-        # The address is decoded in the cycle after it was accepted.
-        m.d.sync += [signal.eq(0) for signal in (readable, writable, is_counter, found)]
+        # The address is decoded in the cycle after it was accepted, and used in the one after that.
+        m.d.sync += [signal.eq(0) for signal in (readable, writable, is_counter)]
         with m.Switch(word):
             for item in REGISTERS:
                 for i in range(item.words):
@@ -170,12 +171,21 @@ class Registers(wiring.Component):
                         ]
                         if item.access is Access.COUNTER:
                             m.d.comb += counters.address.eq(list(COUNTERS).index(item.name))
-                        else:
-                            m.d.sync += found.eq(values[item.name][32 * i : 32 * (i + 1)])
+        for name, signal in selected.items():
+            for i, bit in enumerate(signal):
+                m.d.sync += bit.eq(word == register(name).address // 4 + i)
+        m.d.sync += found.eq(
+            reduce(
+                or_,
+                (
+                    Mux(bit, values[name][32 * i : 32 * (i + 1)], 0)
+                    for name, signal in selected.items()
+                    for i, bit in enumerate(signal)
+                ),
+            )
+        )
         counter_half = counters.value.word_select(word[0], 32)
 
-        for name, signal in selected.items():
-            m.d.sync += signal.eq(word == register(name).address // 4)
         m.d.comb += [
             write.data.eq(written),
             write.mask.eq(Cat(bit.replicate(8) for bit in strobe)),
@@ -237,7 +247,7 @@ class Registers(wiring.Component):
         ones = write.data & write.mask
 
         def written(name: str) -> Any:
-            return write.en & selected[name]
+            return write.en & selected[name][0]
 
         for item in REGISTERS:
             if item.access in (Access.RW, Access.RW_IDLE):

@@ -448,6 +448,19 @@ def test_stops_at_a_fault(case):
     assert result.halted == result.pushed[-1][1] + 25 + HALT_LATENCY
 
 
+def test_faults_of_an_earlier_run_are_ignored():
+    """A fault is a level that the clear pulse takes away."""
+
+    def stimulus(ctx, dut, now):
+        if now == 0:
+            ctx.set(dut.read_error, {"en": 1, "address": 0x80})
+        if now >= 1 and not ctx.get(dut.clear):
+            ctx.set(dut.read_error, {"en": 0})
+
+    result = run(SMALL, Program((make("HALT"),)).encode(), stimulus=stimulus)
+    assert result.error is None
+
+
 def test_read_error_while_loading():
     def stimulus(ctx, dut, now):
         if now >= 20:

@@ -1,0 +1,47 @@
+"""Generated cores, one per case and array, shared by the tests of a session."""
+
+import numpy as np
+import pytest
+
+import mla_hw
+from tests.reference_cases import load_case, write_case
+
+ARRAYS = {
+    "2x4": "rows: 2\ncolumns: 4\n",
+    "4x8": "rows: 4\ncolumns: 8\n",
+    "8x16": "rows: 8\ncolumns: 16\nport_bytes: 16\n",
+}
+
+
+class Cores:
+    """Makes and remembers generated folders."""
+
+    def __init__(self, root):
+        self.root = root
+        self._made = {}
+
+    def __call__(self, case, array, **options):
+        """Return the generated folder and the file of hidden states."""
+        key = (case, array, tuple(options.items()))
+        if key not in self._made:
+            folder = self.root / f"{case}_{array}_{len(self._made)}"
+            folder.mkdir()
+            write_case(case, folder / "checkpoint")
+            half = len(load_case(case).x) // 2
+            np.savez(folder / "calibration.npz", x=load_case(case).x[:half])
+            (folder / "hardware.yaml").write_text(ARRAYS[array])
+            mla_hw.generate(
+                folder / "checkpoint",
+                out=folder / "core",
+                hardware=folder / "hardware.yaml",
+                calibration=folder / "calibration.npz",
+                context=128,
+                **options,
+            )
+            self._made[key] = folder / "core", folder / "checkpoint" / "expected.npz"
+        return self._made[key]
+
+
+@pytest.fixture(scope="session")
+def cores(tmp_path_factory):
+    return Cores(tmp_path_factory.mktemp("cores"))

@@ -1,0 +1,84 @@
+"""The whole core on a simulator against the golden model and the prediction."""
+
+import numpy as np
+import pytest
+
+import mla_hw
+from tests.reference_cases import SMALL_CASES, load_case
+from tests.system.conftest import ARRAYS
+
+# One array per case by default; the others take minutes.
+DEFAULT = {("tiny-v3", "4x8"), ("odd-shape", "2x4"), ("small-v2lite", "8x16")}
+COMBINATIONS = [
+    pytest.param(
+        case,
+        array,
+        marks=[pytest.mark.rtl] + ([] if (case, array) in DEFAULT else [pytest.mark.slow]),
+    )
+    for case in SMALL_CASES
+    for array in ARRAYS
+]
+# Twice the error of the int8 weights alone would be far outside the accuracy contract.
+ERROR_BOUND = 0.04
+
+
+def assert_predicted(report):
+    """Every start and every end, cycle by cycle."""
+    wrong = [
+        item
+        for item in report.instructions
+        for edge in ("start", "end")
+        if item[edge]["simulated"] != item[edge]["predicted"]
+    ]
+    assert not wrong, wrong[0]
+    assert report.cycles["simulated"] == report.cycles["predicted"]
+    for phase in report.phases:
+        assert phase["simulated"] == phase["predicted"]
+    assert sum(phase["simulated"] for phase in report.phases) == sum(report.cycles["simulated"])
+
+
+@pytest.mark.parametrize(("case", "array"), COMBINATIONS)
+def test_all_tokens_on_verilator(cores, case, array):
+    folder, hidden = cores(case, array)
+    report = mla_hw.simulate(folder, hidden=hidden)
+    reference = load_case(case)
+    assert report.bit_exact, report.difference
+    assert report.tokens == len(reference.x)
+    assert len(report.relative_error) == len(report.cosine) == reference.n_out
+    assert report.relative_error_total < ERROR_BOUND
+    assert_predicted(report)
+
+
+@pytest.mark.rtl
+@pytest.mark.icarus
+@pytest.mark.slow
+@pytest.mark.parametrize("array", ARRAYS)
+def test_first_tokens_on_icarus(cores, tmp_path, array):
+    folder, hidden = cores("tiny-v3", array)
+    with np.load(hidden) as stored:
+        np.savez(tmp_path / "hidden.npz", x=stored["x"][:8])
+    report = mla_hw.simulate(folder, hidden=tmp_path / "hidden.npz", simulator="icarus")
+    assert report.bit_exact, report.difference
+    assert report.tokens == 8
+    assert_predicted(report)
+
+
+@pytest.mark.rtl
+def test_random_memory_changes_no_bit(cores):
+    folder, hidden = cores("tiny-v3", "4x8")
+    fixed = mla_hw.simulate(folder, hidden=hidden, prefill=56)
+    random = mla_hw.simulate(folder, hidden=hidden, prefill=56, memory="random:7")
+    assert fixed.bit_exact, fixed.difference
+    assert random.bit_exact, random.difference
+    assert fixed.tokens == random.tokens == 8
+    assert_predicted(fixed)
+    assert sum(random.cycles["simulated"]) > sum(fixed.cycles["simulated"])
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize("latency", [1, 100])
+def test_prediction_at_other_latencies(cores, latency):
+    folder, hidden = cores("tiny-v3", "4x8")
+    report = mla_hw.simulate(folder, hidden=hidden, prefill=60, memory=f"fixed:{latency}")
+    assert report.bit_exact, report.difference
+    assert_predicted(report)

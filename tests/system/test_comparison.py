@@ -1,0 +1,109 @@
+"""The comparison notices what the core sees wrongly, and says where."""
+
+import numpy as np
+import pytest
+
+import mla_hw
+from mla_hw.cli.simulate import Corruption
+from mla_hw.design import Design
+from mla_hw.golden.latent_ring import place_latent
+from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS
+
+pytestmark = pytest.mark.rtl
+CASE, ARRAY = "tiny-v3", "4x8"
+CHANNEL = 5
+
+
+@pytest.fixture(scope="module")
+def core(cores, tmp_path_factory):
+    """Folder, design, and a file with three tokens."""
+    folder, hidden = cores(CASE, ARRAY)
+    three = tmp_path_factory.mktemp("hidden") / "three.npz"
+    with np.load(hidden) as stored:
+        np.savez(three, x=stored["x"][:3])
+    return folder, Design.load(folder), three
+
+
+def run(core, region, offset, mask, token):
+    folder, _, hidden = core
+    corruption = Corruption(region=region, offset=offset, mask=mask, token=token)
+    report = mla_hw.simulate(folder, hidden=hidden, corrupt=[corruption])
+    assert not report.bit_exact
+    assert report.tokens == token + 1
+    assert report.difference.token == token
+    return report.difference
+
+
+def tile_offset(design, name, channel):
+    """Offset of the tile of the channel, and the channel's lane."""
+    tensor = next(item for item in design.memory.tensors if item.projection == name)
+    columns = design.core.columns
+    tiles = -(-design.model.hidden_size // columns)
+    tile, lane = divmod(channel, columns)
+    return tensor.offset + tile * tensor.size // tiles, lane
+
+
+def largest_operand(design, hidden):
+    """Step of the last projection whose operand is largest for token 1."""
+    machine = design.machine()
+    with np.load(hidden) as stored:
+        rows = design.quantize_hidden(stored["x"])
+    for position in range(2):
+        machine.write_hidden(rows[position])
+        machine.run(position)
+    matmul = [item for item in design.program.instructions if item.name == "MATMUL"][-1]
+    elements = matmul["a"] + np.arange(matmul["k"])
+    bits = design.core.spread_bits
+    operands = machine.halves[0, elements >> bits, elements & ((1 << bits) - 1)]
+    return int(np.abs(operands).argmax())
+
+
+def test_one_weight(core):
+    _, design, hidden = core
+    start, lane = tile_offset(design, "y", CHANNEL)
+    step = largest_operand(design, hidden)
+    offset = start + (2 + step) * design.core.columns + lane
+    difference = run(core, "weights", offset, 0x40, token=1)
+    per_word = design.core.port_bytes // 2
+    assert difference.buffer == "output_buffer.memory"
+    assert difference.element == (CHANNEL // per_word, CHANNEL % per_word)
+
+
+def test_one_requantise_constant(core):
+    _, design, _ = core
+    start, lane = tile_offset(design, "y", CHANNEL)
+    difference = run(core, "weights", start + 2 * lane + 1, 0x20, token=2)
+    per_word = design.core.port_bytes // 2
+    assert difference.buffer == "output_buffer.memory"
+    assert difference.element == (CHANNEL // per_word, CHANNEL % per_word)
+
+
+def test_one_program_word(core):
+    _, design, _ = core
+    index, rope = next(
+        (index, item)
+        for index, item in enumerate(design.program.instructions)
+        if item.name == "MATMUL" and item["constant"] == design.constants["k_pe"]
+    )
+    bit = FIELDS["c"].lsb
+    offset = 4 * INSTRUCTION_WORDS * index + bit // 8
+    difference = run(core, "program", offset, 1 << bit % 8, token=1)
+    assert difference.buffer == "scratch.memory"
+    assert abs(difference.element[0] - rope["c"]) <= 1
+
+
+def test_one_opcode(core):
+    difference = run(core, "program", 0, 0x80, token=0)
+    assert difference.buffer == "run"
+    assert "opcode" in difference.got
+
+
+def test_one_cache_byte(core):
+    _, design, _ = core
+    token, channel = 0, 7
+    offset = token * design.core.row_bytes + channel
+    difference = run(core, "cache", offset, 0x10, token=2)
+    # Tokens 0 and 1 have filled one block each.
+    bank, address = place_latent(design.core, 2, token, channel)
+    assert difference.buffer == f"latent_ring.bank_{bank}"
+    assert difference.element == (int(address),)
