@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from mla_hw.checkpoint import LayerWeights
 from mla_hw.config import ModelConfig
-from mla_hw.errors import CapacityError, ConfigError
+from mla_hw.errors import CapacityError, ConfigError, MlaHwError
+from mla_hw.fields import read_json_object
 from mla_hw.golden.interpreter import Machine
 from mla_hw.graph import build_graph
 from mla_hw.hardware import CoreConfig, HardwareConfig
@@ -94,31 +95,52 @@ class Design:
         path = folder / "manifest.json"
         if not path.is_file():
             raise ConfigError(f"{folder} has no manifest.json: it is not a folder of generate")
+        manifest: dict[str, Any] = read_json_object(path, ConfigError)
+        if manifest.get("format") != MANIFEST_FORMAT:
+            raise ConfigError(
+                f"{path} has format {manifest.get('format')}, this version reads "
+                f"{MANIFEST_FORMAT}: generate the folder again"
+            )
         try:
-            manifest = json.loads(path.read_text())
-            if manifest["format"] != MANIFEST_FORMAT:
-                raise ConfigError(
-                    f"{path} has format {manifest['format']}, this version reads "
-                    f"{MANIFEST_FORMAT}: generate the folder again"
-                )
-            semaphores = tuple(manifest["semaphores"])
             words = np.frombuffer((folder / "program.bin").read_bytes(), "<u4")
             image = folder / "image.bin"
-            return cls(
+            design = cls(
                 model=ModelConfig.from_dict(manifest["model"]),
                 hardware=HardwareConfig.from_dict(manifest["hardware"]),
                 core=CoreConfig(**manifest["core"]),
-                program=Program.decode(words.tolist(), semaphores),
+                program=Program.decode(words.tolist(), tuple(manifest["semaphores"])),
                 memory=_memory_from_dict(manifest),
                 image=image.read_bytes() if image.is_file() else b"",
                 scales=manifest["scales"],
                 constants=manifest["constants"],
                 manifest=manifest,
             )
-        except (KeyError, TypeError, ValueError, OSError) as error:
-            if isinstance(error, ConfigError):
-                raise
-            raise ConfigError(f"{folder} is damaged ({error!r}): generate it again") from None
+            problem = design._contradiction()
+        except KeyError as error:
+            problem = f"manifest.json has no {error}"
+        except (AttributeError, TypeError, ValueError, OSError, MlaHwError) as error:
+            problem = str(error)
+        if problem:
+            raise ConfigError(f"{folder} is damaged ({problem}): generate it again")
+        return design
+
+    def _contradiction(self) -> str:
+        """Say which files do not belong together, if any."""
+        manifest, memory = self.manifest, self.memory
+        if configuration_hash(self.core, self.model) != manifest["hash"]:
+            return "the hash of manifest.json is not that of its core and model"
+        if len(manifest["phases"]) != len(self.program):
+            return "program.bin is not the program of manifest.json"
+        for name, port in manifest["ports"].items():
+            if port["direction"] not in {"input", "output"} or not isinstance(port["width"], int):
+                return f"port {name} of manifest.json needs direction and width"
+        if not self.image:
+            return ""
+        if len(self.image) != memory.image_size:
+            return f"image.bin has {len(self.image)} bytes instead of {memory.image_size}"
+        if weights_hash(self.image, memory) != manifest["weights_hash"]:
+            return "image.bin does not have the weights_hash of manifest.json"
+        return ""
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -149,6 +171,11 @@ def configuration_hash(core: CoreConfig, model: ModelConfig) -> str:
     }
     text = json.dumps([core.to_dict(), table, dimensions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def weights_hash(image: bytes, memory: MemoryMap) -> str:
+    """64-bit hash over the image behind the program, as 16 hex digits."""
+    return hashlib.sha256(image[memory.regions["weights"].offset :]).hexdigest()[:16]
 
 
 def instruction_phases(schedule: Schedule, program: Program) -> list[str]:
@@ -220,11 +247,10 @@ def compile_layer(
     statistics = calibrate(folded, rows, context=max(context, len(rows)))
     layer = quantize(folded, statistics)
     image = build_image(schedule, program, layer, memory)
-    start = memory.regions["weights"].offset
     manifest = {
         "format": MANIFEST_FORMAT,
         "hash": configuration_hash(schedule.core, config),
-        "weights_hash": hashlib.sha256(image[start:]).hexdigest()[:16],
+        "weights_hash": weights_hash(image, memory),
         "board": board,
         "layer": weights.layer,
         "model": config.to_dict(),

@@ -11,12 +11,15 @@ from dataclasses import dataclass, field
 
 from mla_hw.errors import ConfigError
 
-__all__ = ["DEVICES", "Device", "MemoryCell", "MemoryMapping", "find_device"]
+__all__ = ["DEVICES", "MEMORY_STYLES", "Device", "MemoryCell", "MemoryMapping", "find_device"]
 
 # Weights of the logic around the memory cells in Yosys' cost function, per multiplexer input bit or
 # decoded write enable, and per point of emulated port behaviour.
 SELECT_COST = 0.5
 EMULATION_COST = 2
+
+MEMORY_STYLES = ("block", "distributed", "registers")
+"""Kinds of memory that a design can ask for."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,6 +41,8 @@ class MemoryCell:
         when it is being written.
     new_word : tuple of int
         The same for transparent reads, which return the new word.
+    any_word : tuple of int
+        The same for reads that may return anything.
     """
 
     name: str
@@ -46,11 +51,16 @@ class MemoryCell:
     cost: int
     old_word: tuple[int, int]
     new_word: tuple[int, int]
+    any_word: tuple[int, int]
 
     def fit(
-        self, width: int, depth: int, lane_width: int, read_ports: int, transparent: bool
+        self, width: int, depth: int, lane_width: int, read_ports: int, collision: str
     ) -> tuple[float, int]:
-        """Return cost and number of cells of the cheapest configuration."""
+        """Return cost and number of cells of the cheapest configuration.
+
+        `collision` is what a read returns of a word that is being written: ``"old"``, ``"new"`` or
+        ``"any"``.
+        """
         lanes = width // lane_width
         options = []
         for cell_depth, cell_width in self.shapes:
@@ -63,7 +73,8 @@ class MemoryCell:
             select = (rows - 1) * width * read_ports + decode
             options.append((self.cost * cells + SELECT_COST * select, cells))
         cost, cells = min(options, key=lambda option: option[0])
-        write_points, read_points = self.new_word if transparent else self.old_word
+        points = {"old": self.old_word, "new": self.new_word, "any": self.any_word}
+        write_points, read_points = points[collision]
         return cost + EMULATION_COST * (write_points + read_points * read_ports), cells
 
 
@@ -129,6 +140,8 @@ class Device:
         lane_width: int | None = None,
         read_ports: int = 1,
         transparent: bool = False,
+        unchecked: bool = False,
+        style: str | None = None,
     ) -> MemoryMapping:
         """Predict how synthesis maps a memory with one write port and synchronous read ports.
 
@@ -142,11 +155,17 @@ class Device:
             Independent read ports; each has its own copy of the contents.
         transparent : bool
             Whether a read returns the word that is being written in the same cycle.
+        unchecked : bool
+            Whether a read that is not transparent may return anything then (attribute
+            ``no_rw_check``); otherwise it returns the old word.
+        style : str, optional
+            Kind of memory that the design asks for (attribute ``ram_style``), one of
+            :data:`MEMORY_STYLES`; the cheapest by default.
 
         Raises
         ------
         ConfigError
-            If a size is not positive or `lane_width` does not divide `width`.
+            If a size is not positive, `lane_width` does not divide `width`, or `style` is unknown.
         """
         lane_width = width if lane_width is None else lane_width
         if min(width, depth, lane_width, read_ports) < 1 or width % lane_width:
@@ -154,9 +173,18 @@ class Device:
                 "A memory needs positive sizes and a row of whole lanes, not width "
                 f"{width}, depth {depth}, lane_width {lane_width}, read_ports {read_ports}"
             )
-        memory = (width, depth, lane_width, read_ports, transparent)
+        if style is not None and style not in MEMORY_STYLES:
+            raise ConfigError(f"style must be one of {', '.join(MEMORY_STYLES)}, not {style!r}")
+        collision = "new" if transparent else "any" if unchecked else "old"
+        memory = (width, depth, lane_width, read_ports, collision)
         cost, distributed = self.distributed_cell.fit(*memory)
         block_cost, blocks = self.block_cell.fit(*memory)
+        if style == "registers":
+            return MemoryMapping()
+        if style == "distributed":
+            return MemoryMapping(distributed=distributed)
+        if style == "block":
+            return MemoryMapping(blocks=blocks)
         # The synthesiser truncates the best cost so far before it compares the next candidate.
         best, mapping = width * depth, MemoryMapping()
         if cost < best:
@@ -173,13 +201,21 @@ class Device:
         lane_width: int | None = None,
         read_ports: int = 1,
         transparent: bool = False,
+        unchecked: bool = False,
+        style: str | None = None,
     ) -> int:
         """Count the block RAMs of a memory; 0 for one that is too small for them.
 
         Parameters and errors are those of :meth:`map_memory`.
         """
         return self.map_memory(
-            width, depth, lane_width=lane_width, read_ports=read_ports, transparent=transparent
+            width,
+            depth,
+            lane_width=lane_width,
+            read_ports=read_ports,
+            transparent=transparent,
+            unchecked=unchecked,
+            style=style,
         ).blocks
 
 
@@ -190,6 +226,7 @@ ECP5_BLOCK = MemoryCell(
     cost=128,
     old_word=(3, 4),
     new_word=(0, 4),
+    any_word=(0, 1),
 )
 ECP5_DISTRIBUTED = MemoryCell(
     name="TRELLIS_DPR16X4",
@@ -198,6 +235,7 @@ ECP5_DISTRIBUTED = MemoryCell(
     cost=4,
     old_word=(0, 1),
     new_word=(0, 4),
+    any_word=(0, 1),
 )
 
 

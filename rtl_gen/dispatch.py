@@ -33,14 +33,15 @@ def field(instruction: Value, name: str) -> Value:
 def decode(m: Module, instruction: Value) -> Any:
     """Return what the opcode says, one cycle after it has arrived.
 
-    Bits: ``legal``; ``in_memory``, operand a is in memory; the engine, or the dispatcher's own
-    instruction by its name. ``step`` is the one in which it is issued.
+    Bits: ``legal``; ``in_memory``, operand a is in memory; the engine, or ``own`` and the name of
+    the dispatcher's own instruction. ``step`` is the one in which it is issued.
     """
     own = [kind.name for kind in INSTRUCTIONS.values() if kind.engine is Engine.DISPATCHER]
     layout = data.StructLayout({
         "step": range(STEPS),
         "legal": 1,
         "in_memory": 1,
+        "own": 1,
         **{engine.value: 1 for engine in ENGINE_COMMANDS},
         **dict.fromkeys(own, 1),
     })
@@ -52,6 +53,7 @@ def decode(m: Module, instruction: Value) -> Any:
                 "step": issue_step(item),
                 "legal": 1,
                 "in_memory": "base" in item.fields,
+                "own": item.name in own,
                 item.name if item.name in own else item.engine.value: 1,
             }
             with m.Case(item.opcode):

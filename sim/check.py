@@ -10,7 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mla_hw.golden.interpreter import Machine
-from mla_hw.program.instructions import INSTRUCTION_WORDS
 from mla_hw.registers import ERRORS, ErrorCode
 from sim.bench import ENGINES
 from sim.results import TokenResult, Write
@@ -145,18 +144,16 @@ def first_difference(
 def core_contents(machine: Machine) -> dict[str, NDArray[Any]]:
     """Return the expected content of every memory of the core, in the order of the data's way.
 
-    So the first that differs is the one nearest to the cause.
+    So the first that differs is the one nearest to the cause. The program memory may be deeper than
+    the program; what lies behind does not count.
     """
-    core = machine.core
-    program = np.zeros(core.program_depth * INSTRUCTION_WORDS, np.int64)
-    words = machine.program.encode()
-    program[: len(words)] = words
 
     def place(name: str) -> int:
         unit = name.split(".", 1)[0]
         return _WAY.index(unit) if unit in _WAY else len(_WAY)
 
     buffers = machine.buffers()
+    program = machine.program.encode().astype(np.int64)
     return {_PROGRAM: program, **{name: buffers[name] for name in sorted(buffers, key=place)}}
 
 
@@ -182,7 +179,10 @@ def _buffers(
     contents: Mapping[str, NDArray[Any]], result: TokenResult, token: int
 ) -> Iterator[Difference]:
     for name, expected in contents.items():
-        found = result.memories[name].first_difference(expected)
+        memory = result.memories[name]
+        if name == _PROGRAM:
+            memory = memory.head(len(expected))
+        found = memory.first_difference(expected)
         if found is not None:
             element, wanted, got = found
             yield Difference(

@@ -46,7 +46,8 @@ class Write:
 class TokenLog:
     """Events of one token.
 
-    ``begun``: the start bit has taken effect. ``halt``: cycle of the end. ``violation``: a broken rule.
+    ``begun`` tells whether the start bit has taken effect, ``halt`` is the cycle of the end,
+    ``violation`` a rule of the bus that was broken.
     """
 
     events: list[Event] = field(default_factory=list)
@@ -89,6 +90,10 @@ class Dump:
         words = np.frombuffer(bytes.fromhex("".join(lines)), np.uint8)
         words = words.reshape(len(lines), digits // 2)[:, ::-1]
         return cls(width, np.ascontiguousarray(words), np.array(unknown, np.intp))
+
+    def head(self, count: int) -> "Dump":
+        """Return the first words."""
+        return Dump(self.width, self.words[:count], self.unknown[self.unknown < count])
 
     def first_difference(self, expected: NDArray[Any]) -> tuple[tuple[int, ...], int, str] | None:
         """Compare with signed or unsigned integers.

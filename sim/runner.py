@@ -270,8 +270,8 @@ class CoreSimulation:
         if self.waves:
             special = ["--trace-fst", "-CFLAGS", f"-I{_FST}", "-LDFLAGS", f"-L{libraries}"]
         else:
-            # cocotb's runner makes every signal visible, which costs half the speed; only the top is
-            # needed, except in waves.
+            # cocotb's runner makes every signal visible, which takes two thirds of the speed. Only
+            # the top needs to be, and everything in waves.
             special = ["--no-public-flat-rw", str(_VISIBLE)]
         return [*_VERILATOR_ARGS, *special]
 

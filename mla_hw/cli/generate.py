@@ -2,37 +2,32 @@
 
 import json
 import os
-import shutil
-import tempfile
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from rtl_gen.accelerator import Accelerator
-
 from boards import Board, load_board
-from mla_hw.checkpoint import load_model
+from mla_hw.checkpoint import LayerWeights, load_model
+from mla_hw.cli.arrays import read_rows
+from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
 from mla_hw.cli.versions import tool_versions
 from mla_hw.cycles.timeline import predict
 from mla_hw.design import CompiledLayer, Design, compile_layer
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.hardware import HardwareConfig
 from mla_hw.register_text import registers_header, registers_markdown
-from rtl_gen.resources import check_device
+from mla_hw.schedule import schedule_layer
 from mla_hw.yaml_lines import load_yaml_mapping, place_of, reject_unknown_keys
+from rtl_gen.accelerator import Accelerator
+from rtl_gen.resources import check_device
 from rtl_gen.verilog import emit_verilog, instantiation_template, port_table
 
-__all__ = ["GenerateReport", "generate", "read_hardware", "read_rows"]
+__all__ = ["GenerateReport", "generate", "read_hardware"]
 
 #: Cycles from an accepted read to its first beat that ``predicted.json`` assumes.
 PREDICTED_LATENCY = 32
 TOP = "accelerator"
-
-_MANIFEST = "manifest.json"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -96,8 +91,8 @@ def generate(
         For everything that the caller can mend; nothing is left half-written.
     """
     say = progress or (lambda line: None)
-    target = Path(out)
-    _check_target(target)
+    target = Path(os.path.realpath(out))
+    check_target(target, f"--out {out}")
     chosen = load_board(board)
     settings = read_hardware(chosen, hardware)
     weights = load_model(checkpoint, layer=layer, seed=seed)
@@ -116,22 +111,24 @@ def generate(
     say("predict cycles")
     predicted = _predict(design)
     say(f"emit Verilog of the {design.core.rows}×{design.core.columns} core")
-    with _replacing(target) as folder:
-        ports = _write_verilog(folder / "verilog", design)
-        manifest = {**design.manifest, "ports": ports, "tools": tool_versions("amaranth", "numpy")}
-        design = replace(design, manifest=manifest)
-        say("write program and image")
-        (folder / "program.txt").write_text(str(design.program))
-        (folder / "program.bin").write_bytes(design.program.encode().astype("<u4").tobytes())
-        if image:
-            (folder / "image.bin").write_bytes(design.image)
-        _write_json(folder / _MANIFEST, manifest)
-        (folder / "schedule.txt").write_text(str(compiled.schedule))
-        (folder / "registers.md").write_text(registers_markdown())
-        (folder / "registers.h").write_text(registers_header())
-        _write_json(folder / "predicted.json", predicted)
+    files, ports = _verilog(design)
+    manifest = {**design.manifest, "ports": ports, "tools": tool_versions("amaranth", "numpy")}
+    design = replace(design, manifest=manifest)
+    files |= {
+        "program.txt": str(design.program),
+        "program.bin": design.program.encode().astype("<u4").tobytes(),
+        MANIFEST: _json(manifest),
+        "schedule.txt": str(compiled.schedule),
+        "registers.md": registers_markdown(),
+        "registers.h": registers_header(),
+        "predicted.json": _json(predicted),
+    }
+    if image:
+        files["image.bin"] = design.image
+    say("write program and image" if image else "write program")
+    replace_folder(target, files, f"--out {out}")
     return GenerateReport(
-        directory=target, design=design, warnings=tuple(warnings), predicted=predicted
+        directory=Path(out), design=design, warnings=tuple(warnings), predicted=predicted
     )
 
 
@@ -154,67 +151,40 @@ def read_hardware(board: Board, path: str | Path | None) -> HardwareConfig:
     try:
         return HardwareConfig.from_dict({**values, **given})
     except ConfigError as error:
-        culprit = next((key for key in given if key in str(error)), None)
-        place = place_of(Path(path), lines, culprit) if culprit else str(path)
-        raise ConfigError(f"{place}: {error}") from None
+        # A message begins with the field that must change; the file may hold only the other one.
+        named = (key for key in (str(error).split()[0], *given) if key in given)
+        culprit = next((key for key in named if key in str(error)), "")
+        raise ConfigError(f"{place_of(path, lines, culprit)}: {error}") from None
 
 
-def read_rows(path: str | Path, option: str, width: int) -> NDArray[np.float64]:
-    """Read array ``x`` [n, width] of an NPZ file.
-
-    Raises
-    ------
-    ConfigError
-        Names the option and what was wanted.
-    """
-    return check_rows(read_npz(path, option).get("x"), f"{option} {path}: array x", width)
-
-
-def read_npz(path: str | Path, option: str) -> dict[str, NDArray[Any]]:
-    """Read all arrays of an NPZ file."""
-    try:
-        with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
-        raise ConfigError(f"{option} {path} is not a readable NPZ file: {error}") from None
-
-
-def check_rows(x: NDArray[Any] | None, what: str, width: int) -> NDArray[np.float64]:
-    """Check that rows are finite numbers of the right width."""
-    if x is None:
-        raise ConfigError(f"{what} is missing")
-    if x.dtype.kind not in "fiu":
-        raise ConfigError(f"{what} must hold numbers, not {x.dtype}")
-    if x.ndim != 2 or x.shape[1] != width or not len(x):
-        raise ConfigError(f"{what} must have the shape [n, {width}], not {list(x.shape)}")
-    if not np.isfinite(x).all():
-        raise ConfigError(f"{what} holds NaN or Inf")
-    return x.astype(np.float64)
-
-
-def _compile(weights: Any, hardware: HardwareConfig, board: Board, **options: Any) -> CompiledLayer:
+def _compile(
+    weights: LayerWeights, hardware: HardwareConfig, board: Board, **options: Any
+) -> CompiledLayer:
     """Take as many head groups per pass as activation buffer and block RAM hold."""
+    multiplier = board.device.family
     groups: int | None = None
     while True:
-        compiled = compile_layer(
-            weights,
-            hardware,
-            multiplier=board.device.family,
-            pass_groups=groups,
-            memory_bytes=board.memory.size_bytes,
-            memory_name=f"memory of {board.name}",
-            board=board.name,
-            **options,
-        )
+        core = schedule_layer(
+            weights.config, hardware, multiplier=multiplier, pass_groups=groups
+        ).core
+        groups = core.groups
         try:
-            check_device(compiled.design.core, board.device, board.name)
+            check_device(core, board.device, board.name)
+            break
         except CapacityError as error:
-            count = compiled.design.core.groups
-            if error.unit != "block RAMs" or count == 1:
+            if error.unit != "block RAMs" or groups == 1:
                 raise
-            groups = count - 1
-            continue
-        return compiled
+            groups -= 1
+    return compile_layer(
+        weights,
+        hardware,
+        multiplier=multiplier,
+        pass_groups=groups,
+        memory_bytes=board.memory.size_bytes,
+        memory_name=f"memory of {board.name}",
+        board=board.name,
+        **options,
+    )
 
 
 def _predict(design: Design) -> dict[str, Any]:
@@ -243,47 +213,14 @@ def _predict(design: Design) -> dict[str, Any]:
     }
 
 
-def _write_verilog(folder: Path, design: Design) -> dict[str, dict[str, str | int]]:
+def _verilog(design: Design) -> tuple[dict[str, str | bytes], dict[str, dict[str, str | int]]]:
+    """Return the Verilog files by path, and the ports of the top."""
     core = Accelerator(design.core, configuration_hash=int(design.manifest["hash"], 16))
-    folder.mkdir()
-    for name, text in emit_verilog(core, name=TOP).items():
-        (folder / name).write_text(text)
+    texts = emit_verilog(core, name=TOP)
     ports = port_table(core)
-    (folder / f"{TOP}_instance.vt").write_text(instantiation_template(ports, TOP))
-    return ports
+    texts[f"{TOP}_instance.vt"] = instantiation_template(ports, TOP)
+    return {f"verilog/{name}": text for name, text in texts.items()}, ports
 
 
-def _write_json(path: Path, value: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
-
-
-def _check_target(target: Path) -> None:
-    if target.is_file():
-        raise ConfigError(f"--out {target} is a file; a folder is wanted")
-    if target.is_dir() and any(target.iterdir()) and not (target / _MANIFEST).is_file():
-        raise ConfigError(f"--out {target} is not empty and was not made by generate; not replaced")
-    parent = target.absolute().parent
-    if not parent.is_dir():
-        raise ConfigError(f"--out {target}: the folder {parent} does not exist")
-    if not os.access(parent, os.W_OK):
-        raise ConfigError(f"--out {target}: the folder {parent} cannot be written")
-
-
-@contextmanager
-def _replacing(target: Path) -> Iterator[Path]:
-    """Give a temporary folder that takes the target's place at the end, or vanishes."""
-    parent = target.absolute().parent
-    folder = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=parent))
-    folder.chmod(0o755)
-    try:
-        yield folder
-        if target.exists():
-            old = Path(tempfile.mkdtemp(prefix=f".{target.name}.old.", dir=parent))
-            target.rename(old / target.name)
-            folder.rename(target)
-            shutil.rmtree(old)
-        else:
-            folder.rename(target)
-    except BaseException:
-        shutil.rmtree(folder, ignore_errors=True)
-        raise
+def _json(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"

@@ -7,7 +7,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from mla_hw.cli.generate import check_rows, read_npz
+from mla_hw.cli.arrays import check_rows, read_npz
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
 

@@ -1,8 +1,11 @@
 """``mla-hw``: arguments, printing and exit codes."""
 
 import argparse
+import io
+import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from mla_hw.cli.versions import project_version
@@ -16,18 +19,55 @@ _PROGRAM = "mla-hw"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code.
 
-    An error that the user can mend is one line on standard error and exit code 1.
+    An error that the user can mend is one line on standard error and exit code 1; Ctrl-C is 130.
+    A reader that closes the pipe ends the command with exit code 1 and no message.
     """
-    arguments = _parser().parse_args(argv)
-    run: Callable[[argparse.Namespace], int] = arguments.run
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that has no × shows a question mark; that is no reason to fail.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
-        return run(arguments)
+        arguments = _parser().parse_args(argv)
+        run: Callable[[argparse.Namespace], int] = arguments.run
+        code = run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
     except MlaHwError as error:
-        print(f"{_PROGRAM}: error: {error}", file=sys.stderr)
-        return 1
+        return _fail(str(error))
     except KeyboardInterrupt:
-        print(f"{_PROGRAM}: interrupted", file=sys.stderr)
+        _say("interrupted")
         return 130
+    except BrokenPipeError:
+        return 1
+    except OSError as error:
+        # What no command has foreseen, such as a full disk under standard output.
+        name = f"{error.filename}: " if error.filename is not None else ""
+        return _fail(f"{name}{error.strerror or error}")
+    finally:
+        _settle_output()
+    return code
+
+
+def _fail(message: str) -> int:
+    _say(f"error: {' '.join(message.splitlines())}")
+    return 1
+
+
+def _say(line: str) -> None:
+    with suppress(OSError):
+        print(f"{_PROGRAM}: {line}", file=sys.stderr, flush=True)
+
+
+def _settle_output() -> None:
+    """Flush standard output; what nobody takes goes nowhere, or the interpreter would complain."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
 
 
 def _progress(line: str) -> None:
@@ -106,18 +146,22 @@ def _add_synth(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") 
     command.set_defaults(run=_synth)
 
 
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, not {value}")
+def _integer(text: str, least: int) -> int:
+    try:
+        value = int(text)
+    except ValueError:
+        value = least - 1
+    if value < least:
+        raise argparse.ArgumentTypeError(f"must be an integer of at least {least}, not {text!r}")
     return value
+
+
+def _count(text: str) -> int:
+    return _integer(text, 0)
 
 
 def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"must be positive, not {value}")
-    return value
+    return _integer(text, 1)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
@@ -144,7 +188,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         progress=_progress,
     )
     for warning in report.warnings:
-        print(f"{_PROGRAM}: warning: {warning}", file=sys.stderr)
+        _say(f"warning: {warning}")
     print_design(report)
     return 0
 

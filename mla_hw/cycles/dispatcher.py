@@ -14,18 +14,21 @@ __all__ = [
     "HALT_LATENCY",
     "LOAD_TO_FETCH",
     "NEXT_FETCH",
+    "START_TO_CLEAR",
     "START_TO_LOAD",
     "issue_step",
     "product_steps",
     "word_step",
 ]
 
+#: From the start pulse to the cycle in which it takes effect, from which runs are counted.
+START_TO_CLEAR = 1
 #: From the start pulse to the offer of the command that loads the program.
 START_TO_LOAD = 2
 #: From the end of that command to the first word of instruction 0.
 LOAD_TO_FETCH = 1
 #: From the cycle in which an instruction leaves the dispatcher to the first word of the next.
-NEXT_FETCH = 1
+NEXT_FETCH = 2
 #: From HALT's execution, or the end of the last instruction of any engine, to the halted pulse.
 HALT_LATENCY = 1
 

@@ -13,6 +13,7 @@ from mla_hw.cycles.dispatcher import (
     HALT_LATENCY,
     LOAD_TO_FETCH,
     NEXT_FETCH,
+    START_TO_CLEAR,
     START_TO_LOAD,
     issue_step,
 )
@@ -262,7 +263,7 @@ class _Run:
 
     def _dispatcher(self) -> _Process:
         load = _program_load(self.program, self.core, self.memory)
-        self._push(self.queues[Engine.READER], load, START_TO_LOAD)
+        self._push(self.queues[Engine.READER], load, START_TO_LOAD - START_TO_CLEAR)
         while not self.queues[Engine.READER].ends:
             yield
         fetch = self.queues[Engine.READER].ends[0] + LOAD_TO_FETCH

@@ -145,7 +145,8 @@ class Dispatcher(wiring.Component):
         step = Signal(range(STEPS), reset_less=True)
         address = Signal.like(place.word, reset_less=True)
         instruction = Signal(32 * INSTRUCTION_WORDS, reset_less=True)
-        stepping, leaving = Signal(), Signal()
+        stepping, issue, leaving = Signal(), Signal(), Signal()
+        executing, valid, ready = Signal(), Signal(), Signal()
         # The memory's output is late in the cycle, so it has a register of its own.
         fetching, fetched = Signal(), Signal(32, reset_less=True)
         arriving = Signal(INSTRUCTION_WORDS)
@@ -191,18 +192,22 @@ class Dispatcher(wiring.Component):
             sums.indices.eq(loops.indices),
             sums.position.eq(self.position),
             sums.bases.eq(self.bases),
-            self.credit.eq(Mux(leaving & kind.POST, field(instruction, "post"), 0)),
+            self.credit.eq(Mux(valid & kind.POST, field(instruction, "post"), 0)),
         ]
 
         broken = self._check(m, instruction, kind, loops, place.index)
-        issue, valid, ready = Signal(), Signal(), Signal()
-        m.d.comb += leaving.eq(valid & (kind.LOOP | kind.NEXT | kind.POST | ready))
+        gone = valid & (kind.own | ready)
+        m.d.comb += [
+            stepping.eq(executing & ~issue & ~leaving),
+            valid.eq(executing & issue & (broken == ErrorCode.NONE)),
+        ]
+        m.d.sync += leaving.eq(gone)
         with m.If(stepping):
             m.d.sync += issue.eq(step + 1 == kind.step)
-        with m.If(leaving | self.clear):
+        with m.If(gone | self.clear):
             m.d.sync += issue.eq(0)
         self._drive_commands(m, instruction, kind, loops, sums, place.index, valid, ready)
-        self._sequence(m, kind, issue, broken, place.index, stepping, valid)
+        self._sequence(m, kind, executing, issue, valid, broken, place.index)
 
         return m
 
@@ -259,7 +264,7 @@ class Dispatcher(wiring.Component):
             with m.If(mine):
                 m.d.comb += ready.eq(port.ready)
 
-    def _sequence(self, m, kind, issue, broken, index, stepping, valid):
+    def _sequence(self, m, kind, executing, issue, valid, broken, index):
         """Drive a run from start to halted, and stop dispatching at the first error."""
         fault: Any = Signal(error_layout())
         m.d.sync += self.clear.eq(0)
@@ -281,10 +286,10 @@ class Dispatcher(wiring.Component):
                 with m.If(fault.en):
                     m.next = "END"
             with m.State("RUN"):
-                m.d.comb += [stepping.eq(~issue), valid.eq(issue & (broken == 0))]
+                m.d.comb += executing.eq(1)
                 with m.If(fault.en | (valid & kind.HALT)):
                     m.next = "END"
-                with m.If(issue & (broken != 0)):
+                with m.If(issue & (broken != ErrorCode.NONE)):
                     m.d.comb += [fault.en.eq(1), fault.code.eq(broken)]
             with m.State("END"), m.If(~self.busy.any()):
                 m.d.comb += self.halted.eq(1)

@@ -108,17 +108,19 @@ class EngineQueue(wiring.Component):
         level = Signal(range(self.depth + 1))
         newest, oldest = Signal(range(self.depth)), Signal(range(self.depth))
         head, head_valid = r_port.data, Signal()
+        push = self.i.valid & self.i.ready
         m.d.comb += [
             self.i.ready.eq(level != self.depth),
-            w_port.en.eq(self.i.valid & self.i.ready),
+            # The free place is written in every cycle, which keeps valid out of the wide enable.
+            w_port.en.eq(self.i.ready),
             w_port.addr.eq(newest),
             w_port.data.eq(self.i.payload),
             r_port.addr.eq(oldest),
         ]
         m.d.sync += [
-            newest.eq(newest + w_port.en),
+            newest.eq(newest + push),
             oldest.eq(oldest + self.start),
-            level.eq(level + w_port.en - self.start),
+            level.eq(level + push - self.start),
             head_valid.eq((level != 0) & ~self.start),
         ]
 

@@ -434,14 +434,14 @@ def test_stops_at_a_fault(case):
     words = Program(tuple(program)).encode()
     running = run(SMALL, words, stimulus=lambda ctx, dut, now: ctx.set(dut.abort, now == 400))
     cut = len(running.pushed) - 5
-    when = running.pushed[cut][1] + 1
+    when = running.pushed[cut][1] + NEXT_FETCH
 
     def stimulus(ctx, dut, now):
         if now >= when:
             ctx.set(getattr(dut, port), value)
 
     result = run(SMALL, words, busy=[0, 25, 0, 0], stimulus=stimulus)
-    # The pulse of an instruction that is fetched at that moment: NEXT.
+    # The instruction that is fetched at that moment is NEXT.
     assert result.error == (code, 2, address)
     assert result.cancelled
     assert len(result.pushed) == cut + 1

@@ -1,0 +1,66 @@
+"""Arrays that the user hands over in NPZ files."""
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mla_hw.errors import ConfigError
+
+__all__ = ["check_rows", "read_npz", "read_rows"]
+
+#: What NumPy raises for files that are something else, damaged, or hold Python objects.
+_NPZ_ERRORS = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    TypeError,
+    ValueError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
+
+
+def read_rows(path: str | Path, option: str, width: int) -> NDArray[np.float64]:
+    """Read array ``x`` [n, width] of an NPZ file.
+
+    Raises
+    ------
+    ConfigError
+        Names the option and what was wanted.
+    """
+    return check_rows(read_npz(path, option).get("x"), f"{option} {path}: array x", width)
+
+
+def read_npz(path: str | Path, option: str) -> dict[str, NDArray[Any]]:
+    """Read all arrays of an NPZ file."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return {name: stored[name] for name in stored.files}
+    except OSError as error:
+        raise ConfigError(
+            f"{option} {path}: cannot be read: {error.strerror or 'not an NPZ file'}"
+        ) from None
+    except _NPZ_ERRORS as error:
+        raise ConfigError(f"{option} {path}: not an NPZ file of plain arrays: {error}") from None
+
+
+def check_rows(x: NDArray[Any] | None, what: str, width: int) -> NDArray[np.float64]:
+    """Check that rows are finite numbers of the right width."""
+    if x is None:
+        raise ConfigError(f"{what} is missing")
+    if x.dtype.kind not in "fiu":
+        raise ConfigError(f"{what} must hold numbers, not {x.dtype}")
+    if x.ndim != 2 or x.shape[1] != width or not len(x):
+        raise ConfigError(f"{what} must have the shape [n, {width}], not {list(x.shape)}")
+    if not np.isfinite(x).all():
+        raise ConfigError(f"{what} must hold finite numbers, not NaN or Inf")
+    rows = x.astype(np.float64)
+    if np.abs(rows).max() > np.finfo(np.float32).max:
+        raise ConfigError(f"{what} must hold numbers of float32's range")
+    return rows

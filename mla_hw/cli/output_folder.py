@@ -1,0 +1,91 @@
+"""The folder that ``generate`` makes: written beside its place and renamed."""
+
+import shutil
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+from mla_hw.errors import ConfigError
+from mla_hw.fields import read_json_object
+
+__all__ = ["MANIFEST", "check_target", "replace_folder"]
+
+MANIFEST = "manifest.json"
+
+
+def check_target(target: Path, what: str) -> None:
+    """Refuse early what cannot be made or must not be replaced.
+
+    Parameters
+    ----------
+    target : Path
+        Folder to make, without symbolic links; one that generate made may be replaced.
+    what : str
+        How errors begin.
+
+    Raises
+    ------
+    ConfigError
+        If it is a file, a folder with other things in it, or its parent cannot be written.
+    """
+    if target.exists() and not target.is_dir():
+        raise ConfigError(f"{what} is no folder; a folder to make or replace is wanted")
+    if target.is_dir() and any(target.iterdir()) and not _is_ours(target):
+        raise ConfigError(f"{what} is not empty and was not made by generate: it is not replaced")
+    if not target.parent.is_dir():
+        raise ConfigError(f"{what}: the folder {target.parent} does not exist")
+    try:
+        _work_folder(target).rmdir()
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be written: {error.strerror}") from None
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        manifest = read_json_object(folder / MANIFEST, ConfigError)
+    except ConfigError:
+        return False
+    return manifest.keys() >= {"format", "hash", "weights_hash", "regions"}
+
+
+def _work_folder(target: Path) -> Path:
+    return Path(tempfile.mkdtemp(prefix=".mla-hw-", dir=target.parent))
+
+
+def replace_folder(target: Path, files: Mapping[str, str | bytes], what: str) -> None:
+    """Write a folder beside the target and rename it; the target changes only if all is well.
+
+    Parameters
+    ----------
+    target : Path
+        As for :func:`check_target`.
+    files : mapping
+        Contents by path in the folder; text is written as UTF-8.
+    what : str
+        How errors begin.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be written; the target is as before.
+    """
+    try:
+        work = _work_folder(target)
+        new, old = work / "new", work / "old"
+        try:
+            for name, content in files.items():
+                path = new / name
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content.encode() if isinstance(content, str) else content)
+            try:
+                if target.exists():
+                    target.rename(old)
+                new.rename(target)
+            except BaseException:
+                if old.exists() and not target.exists():
+                    old.rename(target)
+                raise
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
+    except OSError as error:
+        raise ConfigError(f"{what} cannot be written: {error.strerror}") from None

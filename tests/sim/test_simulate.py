@@ -1,0 +1,255 @@
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mla_hw.cli.generate import generate
+from mla_hw.cli.simulate import Corruption, simulate
+from mla_hw.design import Design
+from mla_hw.errors import ConfigError
+from sim.bench import TOP, CoreBench, Port
+from sim.waves import signals
+from tests.reference_cases import case_dir
+from tests.sim.fst import signal_names
+
+TOKENS = 64
+HIDDEN = case_dir("tiny-v3") / "expected.npz"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    out = tmp_path_factory.mktemp("core") / "tiny"
+    generate(case_dir("tiny-v3"), out=out, context=TOKENS, calibration=HIDDEN)
+    return out
+
+
+def files(folder):
+    return {path.relative_to(folder) for path in folder.rglob("*")}
+
+
+def rows(tmp_path, **arrays):
+    path = tmp_path / "hidden.npz"
+    np.savez(path, **arrays)
+    return path
+
+
+@pytest.mark.rtl
+def test_whole_case(folder, tmp_path):
+    """Every bit after every token, every start and end of an instruction, and the accuracy."""
+    before = files(folder)
+    lines = []
+    report = simulate(
+        folder,
+        hidden=HIDDEN,
+        output=tmp_path / "y.npz",
+        json_path=tmp_path / "report.json",
+        progress=lines.append,
+    )
+    assert report.bit_exact
+    assert report.difference is None
+    assert report.tokens == TOKENS
+    reference = np.load(HIDDEN)["y"]
+    assert len(report.relative_error) == len(report.cosine) == len(reference)
+    assert report.relative_error_total < 0.025
+    assert min(report.cosine) > 0.999
+    with np.load(tmp_path / "y.npz") as stored:
+        y = stored["y"][-len(reference) :]
+        scale = Design.load(folder).scales["y"]
+        np.testing.assert_array_equal(stored["y_int"] * scale, stored["y"])
+    error = np.linalg.norm(y - reference) / np.linalg.norm(reference)
+    assert report.relative_error_total == pytest.approx(error)
+
+    late = [
+        item
+        for item in report.instructions
+        for moment in ("start", "end")
+        if item[moment]["simulated"] != item[moment]["predicted"]
+    ]
+    assert not late[:1]
+    assert report.cycles["simulated"] == report.cycles["predicted"]
+    for side in ("simulated", "predicted"):
+        assert sum(phase[side] for phase in report.phases) == sum(report.cycles[side])
+    assert [counters["cycles"] for counters in report.counters] == report.cycles["simulated"]
+
+    written = json.loads((tmp_path / "report.json").read_text())
+    assert written == json.loads((folder / "results" / "simulate-verilator.json").read_text())
+    assert written["bit_exact"] is True
+    assert {"mla-hw", "cocotb", "verilator"} <= set(written["tools"])
+    assert written["hash"] == Design.load(folder).manifest["hash"]
+    assert {path.parts[0] for path in files(folder) - before} == {"build", "results"}
+    assert (
+        lines[-1]
+        == f"token {TOKENS} of {TOKENS}: {report.cycles['simulated'][-1]} cycles, bit-exact"
+    )
+
+
+@pytest.mark.rtl
+def test_random_memory(folder):
+    first, again = (simulate(folder, memory="random:9") for _ in range(2))
+    assert first.bit_exact
+    assert first.tokens == 4
+    assert first.relative_error == ()
+    assert first.relative_error_total is None
+    assert first.instructions == again.instructions
+    assert min(first.cycles["simulated"]) > max(first.cycles["predicted"])
+
+
+@pytest.mark.rtl
+def test_prefill(folder, tmp_path):
+    with np.load(HIDDEN) as stored:
+        hidden = rows(tmp_path, x=stored["x"][:20], y=stored["x"][4:20])
+    whole = simulate(folder, hidden=hidden, output=tmp_path / "whole.npz")
+    rest = simulate(folder, hidden=hidden, prefill=17, output=tmp_path / "rest.npz")
+    assert rest.bit_exact
+    assert rest.tokens == 3
+    np.testing.assert_array_equal(
+        np.load(tmp_path / "rest.npz")["y_int"], np.load(tmp_path / "whole.npz")["y_int"][17:]
+    )
+    assert rest.cycles["simulated"] == whole.cycles["simulated"][17:]
+    assert rest.relative_error == whole.relative_error[13:]
+    assert [item["token"] for item in rest.instructions][:: len(rest.instructions) - 1] == [17, 19]
+
+
+def corruptions(folder):
+    """Places, and the buffer and element at which each is seen first."""
+    design = Design.load(folder)
+    columns, row_bytes = design.core.columns, design.core.row_bytes
+    names = [item.name for item in design.program.instructions]
+    projection, halt = 12 * names.index("MATMUL"), 12 * names.index("HALT")
+    return {
+        # Behind the requantise constants of channels 0 to C - 1 come the weights of step 0.
+        "weight": (("weights", 2 * columns + 3, 0x40, 1), "scratch.memory", (3,)),
+        "requantise constant": (("weights", 2 * 2 + 1, 0x20, 0), "scratch.memory", (2,)),
+        "program word": (
+            ("program", 4 * projection + 1, 0x02, 2),
+            "dispatcher.memory",
+            (projection,),
+        ),
+        "halt": (("program", 4 * halt, 0xFF, 0), "dispatcher.memory", (halt,)),
+        "layer constant": (("constants", 4, 0x01, 1), "array_constants.memory", (1,)),
+        "RoPE row": (("rope", 0, 0x80, 0), "rope_row.memory", (0, 0)),
+        "cached byte": (("cache", row_bytes + 5, 0x40, 3), "latent_ring.bank_6", None),
+    }
+
+
+@pytest.mark.rtl
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "weight",
+        "requantise constant",
+        "program word",
+        "halt",
+        "layer constant",
+        "RoPE row",
+        "cached byte",
+    ],
+)
+def test_comparison_notices(folder, kind):
+    (region, offset, mask, token), buffer, element = corruptions(folder)[kind]
+    corruption = Corruption(region=region, offset=offset, mask=mask, token=token)
+    report = simulate(folder, corrupt=[corruption])
+    assert not report.bit_exact
+    assert report.tokens == token + 1, "nothing is simulated behind the difference"
+    assert (report.difference.token, report.difference.buffer) == (token, buffer)
+    if element is not None:
+        assert report.difference.element == element
+    assert report.to_dict()["difference"]["token"] == token
+    assert str(report.difference).startswith(f"token {token}: {buffer}[")
+
+
+@pytest.mark.rtl
+@pytest.mark.icarus
+def test_icarus_gives_the_same(folder, tmp_path):
+    with np.load(HIDDEN) as stored:
+        hidden = rows(tmp_path, x=stored["x"][:2])
+    one, other = (
+        simulate(folder, hidden=hidden, simulator=name) for name in ("verilator", "icarus")
+    )
+    assert other.bit_exact
+    assert one.instructions == other.instructions
+    assert one.counters == other.counters
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+def test_waves(folder, tmp_path):
+    with np.load(HIDDEN) as stored:
+        hidden = rows(tmp_path, x=stored["x"][:1])
+    report = simulate(folder, hidden=hidden, waves=True)
+    there = signal_names(Path(report.waves).read_bytes())
+    save = (folder / "results" / "waves.gtkw").read_text().splitlines()
+    wanted = {line.replace("[", " [") for line in save if line.startswith(f"{TOP}.")}
+    assert wanted <= there
+    assert len(wanted) > 40
+
+
+@pytest.mark.rtl
+def test_another_core_is_refused(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("run"))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["hash"] = "0123456789abcdef"
+    (copy / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(ConfigError, match=r"configuration hash .* manifest\.json 0123456789abcdef"):
+        simulate(copy)
+
+
+X = np.zeros((3, 64))
+BAD_ROWS = {
+    "width": ({"x": np.zeros((3, 65))}, r"array x must have the shape \[n, 64\], not \[3, 65\]"),
+    "dimensions": ({"x": np.zeros(64)}, r"array x must have the shape \[n, 64\]"),
+    "type": ({"x": np.full((3, 64), "a")}, "array x must hold numbers"),
+    "nan": ({"x": np.full((3, 64), np.nan)}, "array x holds NaN or Inf"),
+    "missing": ({"y": X}, "array x is missing"),
+    "reference": ({"x": X, "y": np.zeros((3, 63))}, r"array y must have the shape \[n, 64\]"),
+    "longer reference": ({"x": X, "y": np.ones((4, 64))}, "array y has 4 rows, x only 3"),
+    "context": ({"x": np.zeros((65, 64))}, "65 tokens are more than the context of 64"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_ROWS)
+def test_bad_rows(folder, tmp_path, kind):
+    arrays, message = BAD_ROWS[kind]
+    with pytest.raises(ConfigError, match=message):
+        simulate(folder, hidden=rows(tmp_path, **arrays))
+
+
+BAD_OPTIONS = {
+    "prefill": ({"prefill": 4}, "--prefill must be from 0 to 3, below the number of tokens, not 4"),
+    "negative prefill": ({"prefill": -1}, "--prefill must be from 0 to 3"),
+    "memory": ({"memory": "slow"}, "memory must be fixed:LATENCY or random:SEED, not 'slow'"),
+    "simulator": ({"simulator": "modelsim"}, "simulator must be one of verilator, icarus"),
+    "file": ({"hidden": "/nowhere/x.npz"}, "--hidden /nowhere/x.npz is not a readable NPZ file"),
+    "output": ({"output": "/nowhere/y.npz"}, "--output /nowhere/y.npz: the folder does not exist"),
+    "json": ({"json_path": "/nowhere/y.json"}, "--json /nowhere/y.json: the folder does not exist"),
+}
+
+
+@pytest.mark.parametrize("kind", BAD_OPTIONS)
+def test_bad_options(folder, tmp_path, kind):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("build", "results"))
+    before = files(copy)
+    options, message = BAD_OPTIONS[kind]
+    with pytest.raises(ConfigError, match=message):
+        simulate(copy, **options)
+    assert files(copy) == before
+
+
+def test_folders_that_are_not_generated(folder, tmp_path):
+    with pytest.raises(ConfigError, match=r"has no manifest\.json"):
+        simulate(tmp_path)
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("build", "image.bin"))
+    with pytest.raises(ConfigError, match="generated with --no-image"):
+        simulate(copy)
+
+
+def test_save_file_has_groups(folder):
+    ports = {name: Port(**port) for name, port in Design.load(folder).manifest["ports"].items()}
+    groups = signals(CoreBench(ports=ports, memory_bytes=1024))
+    assert list(groups)[:3] == ["Run", "Engine: reader", "Engine: array"]
+    assert ("memory__ar__addr", 32) in groups["Memory port"]
