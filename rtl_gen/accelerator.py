@@ -55,9 +55,9 @@ class Accelerator(wiring.Component):
     Executes what :class:`mla_hw.golden.interpreter.Machine` does, in every bit, in the cycles that
     :func:`mla_hw.cycles.timeline.predict` says. The data take this way: ``reader`` → ``loader``,
     ``weight_fifo``, ``latent_ring`` → ``array_engine`` → ``requantizer``, ``score_unit``,
-    ``context_accumulator`` → ``vector_engine`` → ``activation_buffer`` and back, or → ``row_buffer``,
-    ``output_buffer`` → ``writer``. ``dispatcher``, ``semaphores`` and one ``<engine>_queue`` per
-    engine say when; ``registers`` is what the host sees.
+    ``context_accumulator`` → ``vector_engine`` → ``activation_buffer`` and back, or →
+    ``row_buffer``, ``output_buffer`` → ``writer``. ``dispatcher``, ``semaphores`` and one
+    ``<engine>_queue`` per engine say when; ``registers`` is what the host sees.
 
     Parameters
     ----------
@@ -152,7 +152,7 @@ class Accelerator(wiring.Component):
             registers.halted.eq(dispatcher.halted),
             registers.error.eq(dispatcher.error),
         ]
-        units = {
+        units: dict[str, Any] = {
             "reader": self.reader,
             "array": self.array,
             "vector": self.vector,

@@ -64,7 +64,7 @@ def decode(m: Module, instruction: Value) -> Any:
 class LoopStack(wiring.Component):
     """The loops around the current instruction.
 
-    Inputs change the stack at the end of the cycle; outputs follow two cycles later, long before
+    Inputs change the stack at the end of the cycle; outputs follow up to three cycles later, before
     the next instruction has been fetched.
 
     Parameters
@@ -178,7 +178,8 @@ class LoopStack(wiring.Component):
                 with m.Case(i + 1):
                     m.d.sync += last.eq(end)
         # At most one loop is tiled.
-        tile_left = reduce(or_, (Mux(loop.tiled, loop.left, 0) for loop in levels))
+        tile_left = Signal(POSITION_BITS + 1, reset_less=True)
+        m.d.sync += tile_left.eq(reduce(or_, (Mux(loop.tiled, loop.left, 0) for loop in levels)))
         m.d.comb += self.last.eq(last)
         m.d.sync += [
             self.first.eq(reduce(and_, (loop.index == 0 for loop in levels))),

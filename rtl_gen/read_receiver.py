@@ -1,5 +1,7 @@
 """Data side of the reader: from the R channel to the destinations."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -73,6 +75,8 @@ class ReadReceiver(wiring.Component):
     start: Signal
     error: Signal
     error_address: Signal
+
+    r: Any
 
     def __init__(self, config: CoreConfig) -> None:
         self.config = config

@@ -41,13 +41,15 @@ def read_npz(path: str | Path, option: str) -> dict[str, NDArray[Any]]:
     """Read all arrays of an NPZ file."""
     try:
         with np.load(path, allow_pickle=False) as stored:
-            return {name: stored[name] for name in stored.files}
+            arrays = {name: stored[name] for name in stored.files}
     except OSError as error:
         raise ConfigError(
             f"{option} {path}: cannot be read: {error.strerror or 'not an NPZ file'}"
         ) from None
     except _NPZ_ERRORS as error:
         raise ConfigError(f"{option} {path}: not an NPZ file of plain arrays: {error}") from None
+    # Another file in the archive comes as bytes.
+    return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
 
 
 def check_rows(x: NDArray[Any] | None, what: str, width: int) -> NDArray[np.float64]:

@@ -377,13 +377,13 @@ class _Run:
             for tile in range(tiles(core, fields["n"])):
                 first = tile_start(ready, steps, last_issue, spacing)
                 if mode == "project":
-                    cycle = first - 1
-                    for _ in range(CONSTANT_WORDS + steps):
-                        while (available := self.words.available()) is None:
-                            yield
-                        cycle = max(cycle + 1, available)
-                        self.words.take(cycle)
-                    last_issue = cycle
+                    last_issue, wanted = first - 1, CONSTANT_WORDS + steps
+                    while True:
+                        taken, last_issue = self.words.take(last_issue, wanted)
+                        wanted -= taken
+                        if not wanted:
+                            break
+                        yield
                 else:
                     if mode == "score":
                         while base + tile >= len(self.filled):

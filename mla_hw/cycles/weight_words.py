@@ -36,28 +36,57 @@ class WeightWords:
         self.freed: list[int] = []
         self._per_beat = max(1, config.port_bytes // config.columns)
         self._beats = max(1, config.columns // config.port_bytes)
+        self._latency = word_cycle(config, freed=0)
         self._left = 0  # words of the newest freed beat that have not been taken
-        self._taken = [_NEVER, _NEVER]  # the last two
+        self._before, self._last = _NEVER, _NEVER  # when the last two words were taken
 
-    def available(self) -> int | None:
-        """First cycle in which the next word is at the output; None if its beats are not known."""
-        if not self._left and not self._free():
-            return None
-        return word_cycle(self.config, self.freed[-1], self._taken[-1])
+    def take(self, cycle: int, count: int) -> tuple[int, int]:
+        """Take the next words, one per cycle as far as they are there.
 
-    def take(self, cycle: int) -> None:
-        """Take the next word."""
-        self._left -= 1
-        self._taken = [self._taken[-1], cycle]
+        Parameters
+        ----------
+        cycle : int
+            Cycle before the first one in which a word may be taken.
+        count : int
+            Words that are wanted.
 
-    def _free(self) -> bool:
-        """Let the beats of the next word leave the memory."""
-        first = len(self.freed)
-        if first + self._beats > len(self.arrivals):
-            return False
+        Returns
+        -------
+        words, cycle : int
+            Words taken, fewer than wanted where the beats of the next one are not known yet, and
+            the cycle in which the last of them was taken (`cycle` if there was none).
+        """
+        # The one loop of the cycle model that runs once per word: everything is at hand.
+        freed, latency = self.freed, self._latency
+        before, last, left = self._before, self._last, self._left
+        taken = 0
+        while taken < count:
+            if not left:
+                left = self._free(before)
+                if not left:
+                    break
+            # A word comes after the one before it and after its last byte has left the memory.
+            cycle = max(cycle, last) + 1
+            if (arrived := freed[-1] + latency) > cycle:
+                cycle = arrived
+            before, last = last, cycle
+            left -= 1
+            taken += 1
+        self._before, self._last, self._left = before, last, left
+        return taken, cycle
+
+    def _free(self, taken: int) -> int:
+        """Let the beats of the next word leave the memory; return the words that they hold.
+
+        `taken` is the cycle in which the last but one of all words before was taken.
+        """
+        freed, arrivals = self.freed, self.arrivals
+        first = len(freed)
+        if first + self._beats > len(arrivals):
+            return 0
+        before = freed[-1] if freed else _NEVER
         for beat in range(first, first + self._beats):
-            before = self.freed[-1] if self.freed else _NEVER
-            taken = self._taken[0] if beat == first else _NEVER
-            self.freed.append(freed_cycle(self.arrivals[beat], before, taken))
-        self._left = self._per_beat - self.padding.get(first, 0)
-        return True
+            before = freed_cycle(arrivals[beat], before, taken)
+            freed.append(before)
+            taken = _NEVER
+        return self._per_beat - self.padding.get(first, 0)

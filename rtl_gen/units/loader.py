@@ -1,5 +1,7 @@
 """Loader: from port words to the activation buffer and the small tables."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -61,6 +63,10 @@ class Loader(wiring.Component):
     command: stream.Interface
     i: stream.Interface
     done: Signal
+    activation: Any
+    table: Any
+    constants: Any
+    program: Any
 
     def __init__(self, config: CoreConfig) -> None:
         self.config = config

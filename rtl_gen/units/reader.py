@@ -1,5 +1,7 @@
 """Reader: LOAD, STREAM and TILE, from memory to their destinations."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
@@ -86,6 +88,7 @@ class Reader(wiring.Component):
     done: Signal
     start: Signal
     weights_base: Signal
+    axi: Any
     weights: stream.Interface
     weights_freed: Signal
     tile: stream.Interface
@@ -152,7 +155,7 @@ class Reader(wiring.Component):
 
         return m
 
-    def _accept(self, m: Module, splitter, under_way, tiles, load_commands) -> data.View:
+    def _accept(self, m: Module, splitter, under_way, tiles, load_commands) -> Any:
         """Take instructions and hand them to the splitter: as a whole, TILE block by block."""
         config, command = self.config, self.command
         block_beats = config.columns * config.row_beats
@@ -170,7 +173,7 @@ class Reader(wiring.Component):
             "padding": range(words_per_beat(config) + 1),
             "last": 1,
         })
-        held = Signal(layout, reset_less=True)
+        held: Any = Signal(layout, reset_less=True)
         pointer = Signal(read_beat_address_bits(config), reset_less=True)
         m.d.comb += [
             splitter.i.p.address.eq(held.segment.address),
@@ -231,7 +234,7 @@ class Reader(wiring.Component):
             "beats": BURST_BITS,
             "opens_block": 1,
         })
-        planned = Signal(layout, reset_less=True)
+        planned: Any = Signal(layout, reset_less=True)
         burst = planned.burst
         planned_valid = Signal()
         first = Signal()  # of a segment

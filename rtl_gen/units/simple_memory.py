@@ -1,5 +1,7 @@
 """A memory with one write port and one read port."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In
@@ -32,6 +34,9 @@ class SimpleMemory(wiring.Component):
     read : :py:`In(read_port_signature(shape, depth))`
     """
 
+    w: Any
+    read: Any
+
     def __init__(self, shape: object, depth: int) -> None:
         self.shape, self.depth = shape, depth
         super().__init__({
@@ -42,7 +47,8 @@ class SimpleMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        m.submodules.memory = storage = memory.Memory(shape=self.shape, depth=self.depth, init=[])
+        storage: memory.Memory = memory.Memory(shape=self.shape, depth=self.depth, init=[])
+        m.submodules.memory = storage
         w_port, r_port = storage.write_port(), storage.read_port()
         m.d.comb += [
             w_port.en.eq(self.w.en),

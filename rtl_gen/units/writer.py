@@ -1,5 +1,7 @@
 """Writer: STORE, from the packed row or the output buffer to memory."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
@@ -62,6 +64,9 @@ class Writer(wiring.Component):
     command: stream.Interface
     done: Signal
     busy: Signal
+    row: Any
+    output: Any
+    axi: Any
     start: Signal
     error: Signal
     error_address: Signal
