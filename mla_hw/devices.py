@@ -141,9 +141,10 @@ class Device:
         read_ports: int = 1,
         transparent: bool = False,
         unchecked: bool = False,
+        combinational: bool = False,
         style: str | None = None,
     ) -> MemoryMapping:
-        """Predict how synthesis maps a memory with one write port and synchronous read ports.
+        """Predict how synthesis maps a memory with one write port.
 
         Parameters
         ----------
@@ -158,6 +159,8 @@ class Device:
         unchecked : bool
             Whether a read that is not transparent may return anything then (attribute
             ``no_rw_check``); otherwise it returns the old word.
+        combinational : bool
+            Whether a read port has no register, which block RAM cannot offer.
         style : str, optional
             Kind of memory that the design asks for (attribute ``ram_style``), one of
             :data:`MEMORY_STYLES`; the cheapest by default.
@@ -165,7 +168,8 @@ class Device:
         Raises
         ------
         ConfigError
-            If a size is not positive, `lane_width` does not divide `width`, or `style` is unknown.
+            If a size is not positive, `lane_width` does not divide `width`, or `style` is unknown
+            or ``"block"`` for a combinational read.
         """
         lane_width = width if lane_width is None else lane_width
         if min(width, depth, lane_width, read_ports) < 1 or width % lane_width:
@@ -175,6 +179,8 @@ class Device:
             )
         if style is not None and style not in MEMORY_STYLES:
             raise ConfigError(f"style must be one of {', '.join(MEMORY_STYLES)}, not {style!r}")
+        if style == "block" and combinational:
+            raise ConfigError("style block cannot have a combinational read port")
         collision = "new" if transparent else "any" if unchecked else "old"
         memory = (width, depth, lane_width, read_ports, collision)
         cost, distributed = self.distributed_cell.fit(*memory)
@@ -189,7 +195,7 @@ class Device:
         best, mapping = width * depth, MemoryMapping()
         if cost < best:
             best, mapping = int(cost), MemoryMapping(distributed=distributed)
-        if block_cost < best:
+        if block_cost < best and not combinational:
             mapping = MemoryMapping(blocks=blocks)
         return mapping
 
@@ -202,6 +208,7 @@ class Device:
         read_ports: int = 1,
         transparent: bool = False,
         unchecked: bool = False,
+        combinational: bool = False,
         style: str | None = None,
     ) -> int:
         """Count the block RAMs of a memory; 0 for one that is too small for them.
@@ -215,6 +222,7 @@ class Device:
             read_ports=read_ports,
             transparent=transparent,
             unchecked=unchecked,
+            combinational=combinational,
             style=style,
         ).blocks
 

@@ -1,43 +1,96 @@
 """What a core takes of a device, counted from the elaborated design."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from amaranth.hdl._ir import Fragment
 from amaranth.hdl._mem import MemoryInstance
 
-from mla_hw.devices import Device
+from mla_hw.devices import Device, MemoryMapping
 from mla_hw.errors import CapacityError
 from mla_hw.hardware import CoreConfig
 from rtl_gen.accelerator import Accelerator
 
-__all__ = ["OUTSIDE_MULTIPLIERS", "check_device", "count_block_rams", "estimate_luts"]
+__all__ = [
+    "LUT_COSTS",
+    "OUTSIDE_MULTIPLIERS",
+    "check_device",
+    "count_multipliers",
+    "estimate_luts",
+    "lut_terms",
+    "map_memories",
+]
 
 #: Multipliers outside the array: requantiser 1, score unit 2, vector engine 2, dispatcher 1.
 OUTSIDE_MULTIPLIERS = 6
 
+#: Look-up tables of each of :func:`lut_terms` on ECP5, from ``benchmarks/fit_luts.py``.
+LUT_COSTS: Mapping[str, float] = {
+    "core": 11500,
+    "accumulator bits": 3.2,
+    "rows": 150,
+    "lanes": 330,
+    "rotator bytes": 20,
+    "port bytes": 50,
+    "distributed": 6,
+}
 
-def multipliers(core: CoreConfig) -> int:
-    """Count multipliers, exactly."""
+
+def count_multipliers(core: CoreConfig) -> int:
+    """Count multipliers, exactly: one per processing element, and those around the array."""
     return core.rows * core.columns + OUTSIDE_MULTIPLIERS
 
 
-def count_block_rams(core: CoreConfig, device: Device) -> int:
-    """Count block RAMs, exactly: every memory of the elaborated core as the synthesiser maps it."""
-    return sum(
-        _blocks(memory, device) for memory in _memories(Fragment.get(Accelerator(core), None))
-    )
+def map_memories(core: CoreConfig, device: Device) -> MemoryMapping:
+    """Map every memory of the elaborated core and add up.
+
+    Block RAMs are those of synthesis, exactly. Distributed RAM is an upper bound: synthesis drops
+    bits of a memory that nothing reads.
+    """
+    blocks = distributed = 0
+    for memory in _memories(Fragment.get(Accelerator(core), None)):
+        mapping = _map_memory(memory, device)
+        blocks += mapping.blocks
+        distributed += mapping.distributed
+    return MemoryMapping(blocks=blocks, distributed=distributed)
 
 
-def estimate_luts(core: CoreConfig) -> int:
-    """Estimate look-up tables from a fit over synthesised cores (docs/decisions.md)."""
-    element = 1.36 * core.acc_width + 8
-    return round(
-        9000
-        + core.rows * core.columns * element
-        + 330 * core.accumulator_lanes
-        + 14 * core.columns * core.columns.bit_length() * 2
-        + 20 * core.port_bytes
-    )
+def lut_terms(core: CoreConfig, distributed: int) -> dict[str, int]:
+    """Return the sizes that the number of look-up tables grows with.
+
+    Parameters
+    ----------
+    core : CoreConfig
+    distributed : int
+        Distributed RAM cells, from :func:`map_memories`.
+
+    Returns
+    -------
+    dict
+        ``core``: what every core has (1). ``accumulator bits``: adder and shadow register of the
+        array's processing elements. ``rows``: operands and drain of an array row. ``lanes``:
+        shifter and adder of the context accumulator. ``rotator bytes``: C · log2 C, the stages of
+        the latent ring's rotators. ``port bytes``: what is as wide as the memory port.
+        ``distributed``: distributed RAM cells.
+    """
+    return {
+        "core": 1,
+        "accumulator bits": core.rows * core.columns * core.acc_width,
+        "rows": core.rows,
+        "lanes": core.accumulator_lanes,
+        "rotator bytes": core.columns * (core.columns.bit_length() - 1),
+        "port bytes": core.port_bytes,
+        "distributed": distributed,
+    }
+
+
+def estimate_luts(core: CoreConfig, distributed: int) -> int:
+    """Estimate look-up tables, within 10 %, as a sum over :func:`lut_terms`.
+
+    Parameters and terms are those of :func:`lut_terms`; the costs are a least-squares fit over
+    synthesised cores (``benchmarks/lut_fit.json``).
+    """
+    return round(sum(LUT_COSTS[name] * size for name, size in lut_terms(core, distributed).items()))
 
 
 def check_device(core: CoreConfig, device: Device, board: str) -> None:
@@ -49,39 +102,41 @@ def check_device(core: CoreConfig, device: Device, board: str) -> None:
         Says by how much and which keys mend it.
     """
     where = f"{device.name} of {board}"
-    needs = (
-        (multipliers(core), device.dsp, "multipliers", "lower rows or columns"),
-        (
-            count_block_rams(core, device),
-            device.bram,
-            "block RAMs",
-            "lower activation_bytes or tile_tokens",
-        ),
-        (estimate_luts(core), device.lut, "look-up tables (estimated)", "lower rows or columns"),
-    )
-    for demand, bound, unit, hint in needs:
+
+    def check(demand: int, bound: int, unit: str, hint: str) -> None:
         if demand > bound:
             raise CapacityError(demand, bound, unit, where, hint)
 
+    # Before the elaboration, which takes long for an array that is far too large.
+    check(count_multipliers(core), device.dsp, "multipliers", "lower rows or columns")
+    memories = map_memories(core, device)
+    check(memories.blocks, device.bram, "block RAMs", "lower activation_bytes or tile_tokens")
+    luts = estimate_luts(core, memories.distributed)
+    check(luts, device.lut, "look-up tables (estimated)", "lower rows or columns")
 
-def _memories(fragment: Fragment) -> Iterator[MemoryInstance]:
+
+# Fragments are private to Amaranth, and the stubs describe those of another version: hence Any.
+
+
+def _memories(fragment: Any) -> Iterator[Any]:
     if isinstance(fragment, MemoryInstance):
         yield fragment
     for child, _, _ in fragment.subfragments:
         yield from _memories(child)
 
 
-def _blocks(memory: MemoryInstance, device: Device) -> int:
-    ports = memory._read_ports
-    if any(port._domain == "comb" for port in ports) or not ports:
-        return 0
-    width = len(ports[0]._data)
-    if not width or not memory._data.depth:
-        return 0
-    return device.bram_blocks(
+def _map_memory(memory: Any, device: Device) -> MemoryMapping:
+    readers, (writer,) = memory._read_ports, memory._write_ports
+    width, depth = len(writer._data), memory._data.depth
+    if not (readers and width and depth):
+        return MemoryMapping()
+    return device.map_memory(
         width,
-        memory._data.depth,
-        lane_width=memory._write_ports[0]._granularity if memory._write_ports else None,
-        read_ports=len(ports),
-        transparent=any(port._transparent_for for port in ports),
+        depth,
+        lane_width=writer._granularity,
+        read_ports=len(readers),
+        transparent=any(reader._transparent_for for reader in readers),
+        unchecked=bool(memory._attrs.get("no_rw_check")),
+        combinational=any(reader._domain == "comb" for reader in readers),
+        style=memory._attrs.get("ram_style"),
     )

@@ -40,7 +40,8 @@ def read_rows(path: str | Path, option: str, width: int) -> NDArray[np.float64]:
 def read_npz(path: str | Path, option: str) -> dict[str, NDArray[Any]]:
     """Read all arrays of an NPZ file."""
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        # Opened here, because NumPy does not close a file that it cannot read.
+        with Path(path).open("rb") as file, np.load(file, allow_pickle=False) as stored:
             arrays = {name: stored[name] for name in stored.files}
     except OSError as error:
         raise ConfigError(

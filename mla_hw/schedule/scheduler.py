@@ -13,6 +13,9 @@ __all__ = ["schedule_layer"]
 
 _RING_UNIT = 2048  # bytes per bank: the 8-bit shape of an 18-kbit block RAM
 _WEIGHT_FIFO_BURSTS = 8
+#: From array to array: the array starts a product before the one ahead of it has left, so one
+#: that reads what the other makes has to wait.
+_DRAINED = Event("drained")
 
 
 def schedule_layer(
@@ -430,6 +433,7 @@ class _Scheduler:
             heads * config.qk_nope_head_dim,
             query,
             {"target": "spread", "c": self._spread("q_nope")},
+            tells=(_DRAINED,),
         )
         return body
 
@@ -446,12 +450,12 @@ class _Scheduler:
 
     def _pass(self, number: int, heads: range) -> list[Step | Loop]:
         return [
-            *self._absorb(heads),
+            *self._absorb(number, heads),
             *self._attention(number, heads),
-            *self._values(heads),
+            *self._values(number, heads),
         ]
 
-    def _absorb(self, heads: range) -> list[Step | Loop]:
+    def _absorb(self, number: int, heads: range) -> list[Step | Loop]:
         """q_lat[h] = W_UK[h]^T q_nope[h], head by head."""
         config = self.config
         nope, kv = config.qk_nope_head_dim, config.kv_lora_rank
@@ -459,7 +463,8 @@ class _Scheduler:
             WeightTiles(projection="q_lat", head=head, channels=kv, steps=nope) for head in heads
         )
         body: list[Step | Loop] = [self._stream("uk", *tiles)]
-        for group, members in enumerate(self._groups(heads)):
+        groups = self._groups(heads)
+        for group, members in enumerate(groups):
             step = self._projection(
                 "uk",
                 "q_lat",
@@ -473,6 +478,8 @@ class _Scheduler:
                     "c": self._lanes("q_lat") + (group * kv << self.lane_bits),
                     "c_stride0": 1,
                 },
+                waits=(Event(_DRAINED.name, "first"),) if number == group == 0 else (),
+                tells=(Event(_DRAINED.name, "last"),) if group + 1 == len(groups) else (),
             )
             body.append(Loop(body=(step,), count=len(members), index="row"))
         return body
@@ -482,6 +489,9 @@ class _Scheduler:
         groups = self._groups(heads)
         tile_beats = self._row_beats() * self.hardware.tile_tokens
         first_pass = number == 0
+        ready: tuple[Event, ...] = (Event(_DRAINED.name, "first"),)
+        if first_pass:
+            ready += (Event("q_rope", "first"),)
         body: list[Step | Loop] = [
             Step(
                 instruction="TILE",
@@ -491,14 +501,14 @@ class _Scheduler:
                 waits=(Event("stored", "first"),) if first_pass else (),
             )
         ]
-        body.append(self._score(0, groups[0], first=first_pass))
+        body.append(self._score(0, groups[0], waits=ready))
         for group, members in enumerate(groups):
             if group + 1 < len(groups):
                 body.append(self._score(group + 1, groups[group + 1]))
             body += self._softmax_and_context(group, members, last=group + 1 == len(groups))
         return [Loop(body=tuple(body), count=None, index="tile")]
 
-    def _score(self, group: int, members: range, *, first: bool = False) -> Step:
+    def _score(self, group: int, members: range, *, waits: tuple[Event, ...] = ()) -> Step:
         config, hardware = self.config, self.hardware
         rope_group = members[0] // hardware.rows
         return Step(
@@ -517,7 +527,7 @@ class _Scheduler:
                 + (rope_group * config.qk_rope_head_dim << self.lane_bits),
                 "c": group * hardware.rows * hardware.tile_tokens,
             },
-            waits=(Event("q_rope", "first"),) if first else (),
+            waits=waits,
             tells=(Event("scores"),),
         )
 
@@ -560,14 +570,16 @@ class _Scheduler:
             ),
         ]
 
-    def _values(self, heads: range) -> list[Step | Loop]:
+    def _values(self, number: int, heads: range) -> list[Step | Loop]:
         """ctx[h] = context / sum, then o[h] = W_UV[h] ctx[h], head by head."""
         config, hardware = self.config, self.hardware
         kv, v_dim, lanes = config.kv_lora_rank, config.v_head_dim, hardware.lanes
         lane_bits = (lanes - 1).bit_length()
         tiles = (WeightTiles(projection="o", head=head, channels=v_dim, steps=kv) for head in heads)
         body: list[Step | Loop] = [self._stream("uv", *tiles)]
+        last_pass = number + 1 == len(self.passes)
         for start in range(0, len(heads), lanes):
+            last = last_pass and start + lanes >= len(heads)
             members = heads[start : start + lanes]
             group, row = divmod(start, hardware.rows)
             ctx = self._lanes("ctx") + (group * kv << self.lane_bits) + row
@@ -602,6 +614,7 @@ class _Scheduler:
                     "c_stride0": v_dim,
                 },
                 waits=(Event("ctx"),),
+                tells=(Event(_DRAINED.name, "last"),) if last else (),
             )
             body.append(Loop(body=(normalize, project), count=len(members), index="row"))
         return body
@@ -609,7 +622,15 @@ class _Scheduler:
     def _output(self) -> list[Step | Loop]:
         hidden, port = self.config.hidden_size, self.hardware.port_bytes
         return [
-            *self._whole("o", "y", hidden, "o", {"target": "output", "c": 0}, tells=(Event("y"),)),
+            *self._whole(
+                "o",
+                "y",
+                hidden,
+                "o",
+                {"target": "output", "c": 0},
+                waits=(_DRAINED,),
+                tells=(Event("y"),),
+            ),
             Step(
                 instruction="STORE",
                 phase="o",

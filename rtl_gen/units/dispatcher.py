@@ -159,10 +159,12 @@ class Dispatcher(wiring.Component):
             m.d.sync += arriving[i].eq(fetching & (step == i + 1))
             with m.If(arriving[i]):
                 m.d.sync += instruction.word_select(i, 32).eq(fetched)
+        fresh = Signal()
+        m.d.sync += fresh.eq(stepping & (step == 0))
+        with m.If(fresh):
+            m.d.sync += instruction.eq(0)
         with m.If(stepping):
             m.d.sync += [step.eq(step + 1), address.eq(address + 1)]
-            with m.If(step == 0):
-                m.d.sync += instruction.eq(0)
 
         kind = decode(m, instruction)
         after: Any = Signal.like(place)

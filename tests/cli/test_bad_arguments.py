@@ -1,0 +1,331 @@
+"""Boards, hardware files, contexts, calibration files and targets that do not do."""
+
+import io
+import json
+import os
+import zipfile
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import boards
+from mla_hw.cli import generate as generate_module
+from mla_hw.cli import main, output_folder
+from mla_hw.errors import CapacityError
+from tests.cli.command import snapshot
+
+
+@pytest.fixture
+def hardware(tmp_path):
+    def write(text):
+        path = tmp_path / "hardware.yaml"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+@pytest.fixture
+def _without_verilog(monkeypatch):
+    """Saves the seconds that the gateware takes, where a test is not about it."""
+    monkeypatch.setattr(generate_module, "_verilog", lambda _: ({}, {}))
+
+
+def test_unknown_board(command):
+    message = command.refuses("tiny-v3", "--board", "ulx3s-84f")
+    assert message.startswith("Unknown board 'ulx3s-84f': did you mean ulx3s-85f?")
+    assert all(name in message for name in boards.list_boards())
+
+
+# Hardware files.
+
+
+def test_hardware_file_with_an_unknown_key(command, hardware):
+    path = hardware("# small\nrows: 2\ncolumn: 4\n")
+    message = command.refuses("tiny-v3", "--hardware", path)
+    assert message.startswith(f"{path}:3: unknown key 'column': did you mean columns?")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "wanted"),
+    [
+        ("columns: 6", 1, "columns must be a power of two from 2 to 64, not 6"),
+        ("rows: 4\n\nrows: 2", 3, "key 'rows' was already given in line 1"),
+        ("port_bytes: 8\nrows: '4'", 2, "rows must be a positive integer, not '4'"),
+        ("rows: 2.5", 1, "rows must be a positive integer, not 2.5"),
+        ("rows: true", 1, "rows must be a positive integer, not True"),
+        ("rows: 0", 1, "rows must be a positive integer, not 0"),
+        ("rows: [4]", 1, "rows must be a positive integer, not [4]"),
+        ("rows:", 1, "rows must be a positive integer, not None"),
+        ("rows: 65", 1, "rows must be at most 64, not 65"),
+        ("port_bytes: 2", 1, "port_bytes must be a power of two from 4 to 64, not 2"),
+        ("columns: 8\ntile_tokens: 60", 2, "tile_tokens must be a multiple of columns = 8"),
+        ("tile_tokens: 512", 1, "at most 256, not 512"),
+        # The board says tile_tokens; the file has to change what it says itself.
+        ("rows: 2\ntile_tokens: 16\ncolumns: 32", 2, "tile_tokens must be a multiple of columns"),
+        ("rows: 4\naccumulator_lanes: 3", 2, "accumulator_lanes must divide rows = 4, not 3"),
+        ("rows: 16\ncolumns: 8\naccumulator_lanes: 1", 3, "accumulator_lanes must be at least"),
+        ("outstanding_reads: 2", 1, "outstanding_reads must be from 4 to 64, not 2"),
+        ("multiplier: dsp", 1, "multiplier must be one of auto, portable, ecp5, not 'dsp'"),
+        ("activation_bytes: -1", 1, "activation_bytes must be a positive integer, not -1"),
+        ("rows: 4\ncolumns: [", 3, "no valid YAML"),
+        ("- rows", 1, "expected a mapping of keys to values"),
+        ("4: rows", 1, "expected a text as key"),
+    ],
+)
+def test_hardware_file_with_a_wrong_value(command, hardware, text, line, wanted):
+    path = hardware(f"{text}\n")
+    message = command.refuses("tiny-v3", "--hardware", path)
+    assert message.startswith(f"{path}:{line}: ")
+    assert wanted in message
+
+
+def test_missing_hardware_file(command, tmp_path):
+    path = tmp_path / "absent.yaml"
+    message = command.refuses("tiny-v3", "--hardware", path)
+    assert message == f"{path}: cannot be read: No such file or directory"
+
+
+# What does not fit.
+
+
+def test_more_multipliers_than_the_device_has(command, hardware):
+    path = hardware("rows: 8\ncolumns: 32\n")
+    message = command.refuses("tiny-v3", "--hardware", path)
+    assert message.startswith("LFE5U-85F of ulx3s-85f: needs 262 multipliers, has 156 (106 too ")
+    assert message.endswith("lower rows or columns")
+
+
+def test_more_block_rams_than_the_device_has(command, hardware, monkeypatch):
+    board = boards.load_board("ulx3s-85f")
+    small = replace(board, device=replace(board.device, bram=3))
+    monkeypatch.setattr(generate_module, "load_board", lambda _: small)
+    message = command.refuses("tiny-v3", "--hardware", hardware("rows: 4\n"))
+    assert "block RAMs, has 3 (" in message
+    assert "lower activation_bytes or tile_tokens" in message
+
+
+@pytest.mark.usefixtures("_without_verilog")
+def test_activation_buffer_without_room_for_a_group(command, hardware):
+    message = command.refuses("tiny-v3", "--hardware", hardware("activation_bytes: 512\n"))
+    assert message.startswith("activation buffer: needs ")
+    assert "bytes, has 512 (" in message
+    assert message.endswith("raise activation_bytes")
+    needed = message.split()[3]
+    command.generates("tiny-v3", "--hardware", hardware(f"activation_bytes: {needed}\n"))
+
+
+def largest_context(message, available):
+    needed, there = (int(message.split()[place]) for place in (4, 7))
+    assert there == available < needed
+    assert message.startswith(f"memory of ulx3s-85f: needs {needed} bytes, has {available} (")
+    return int(message.rsplit(" ", 1)[1])
+
+
+@pytest.mark.usefixtures("_without_verilog")
+@pytest.mark.parametrize("passes", [1, 2])
+def test_context_beyond_the_memory(command, hardware, monkeypatch, passes):
+    """The context that the message names fits, the next one does not."""
+
+    def check_device(core, device, board):
+        # Two passes make a longer program, which leaves less memory.
+        if core.groups > 4 // passes:
+            raise CapacityError(core.groups, 4 // passes, "block RAMs", device.name)
+
+    board = boards.load_board("ulx3s-85f")
+    board = replace(board, memory=replace(board.memory, size_mib=1))
+    monkeypatch.setattr(generate_module, "load_board", lambda _: board)
+    monkeypatch.setattr(generate_module, "check_device", check_device)
+    path = hardware("rows: 2\ncolumns: 4\n")
+    options = ("small-v2lite", "--hardware", path, "--no-image", "--context")
+    message = command.refuses(*options, 100_000)
+    largest = largest_context(message, 1 << 20)
+    assert largest_context(command.refuses(*options, largest + 1), 1 << 20) == largest
+    command.generates(*options, largest)
+    manifest = json.loads((command.out / "manifest.json").read_text())
+    assert manifest["context"] == largest
+    assert len(manifest["passes"]) == passes
+
+
+def test_no_context_fits(command, monkeypatch):
+    board = boards.load_board("ulx3s-85f")
+    board = replace(board, memory=replace(board.memory, size_mib=0))
+    monkeypatch.setattr(generate_module, "load_board", lambda _: board)
+    assert command.refuses("tiny-v3").endswith("no --context fits")
+
+
+def test_context_beyond_the_model(command):
+    message = command.refuses("tiny-v3", "--context", 163841)
+    assert message == "context must be from 1 to max_position_embeddings = 163840, not 163841"
+
+
+# Calibration.
+
+
+def npz(path, **arrays):
+    np.savez(path, **arrays)
+    return path
+
+
+ROWS = np.random.default_rng(1).standard_normal((5, 64))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "wanted"),
+    [
+        ({"y": ROWS}, "array x is missing"),
+        ({"x": ROWS[:, :63]}, "array x must have the shape [n, 64], not [5, 63]"),
+        ({"x": ROWS[0]}, "array x must have the shape [n, 64], not [64]"),
+        ({"x": ROWS[None]}, "array x must have the shape [n, 64], not [1, 5, 64]"),
+        ({"x": ROWS[:0]}, "array x must have the shape [n, 64], not [0, 64]"),
+        ({"x": np.where(ROWS > 1, np.nan, ROWS)}, "array x must hold finite numbers"),
+        ({"x": np.where(ROWS > 1, np.inf, ROWS)}, "array x must hold finite numbers"),
+        ({"x": ROWS * 1e200}, "array x must hold numbers of float32's range"),
+        ({"x": ROWS.astype(str)}, "array x must hold numbers, not <U32"),
+        ({"x": ROWS.astype(complex)}, "array x must hold numbers, not complex128"),
+        ({"x": ROWS > 0}, "array x must hold numbers, not bool"),
+        ({"x": ROWS.astype(object)}, "not an NPZ file of plain arrays"),
+    ],
+)
+def test_calibration_rows_that_do_not_do(command, tmp_path, arrays, wanted):
+    path = npz(tmp_path / "rows.npz", **arrays)
+    message = command.refuses("tiny-v3", "--calibration", path)
+    assert message.startswith(f"--calibration {path}: {wanted}")
+
+
+def archive_without_arrays():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("x", "not an array")
+    return buffer.getvalue()
+
+
+def plain_array():
+    buffer = io.BytesIO()
+    np.save(buffer, ROWS)
+    return buffer.getvalue()
+
+
+def archive_cut_short():
+    buffer = io.BytesIO()
+    np.savez(buffer, x=ROWS)
+    return buffer.getvalue()[:-40]
+
+
+def damaged_archive():
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, x=ROWS)
+    data = bytearray(buffer.getvalue())
+    data[100:400] = bytes(300)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"x = 1\n",
+        b"PK\x03\x04",
+        plain_array(),
+        archive_without_arrays(),
+        archive_cut_short(),
+        damaged_archive(),
+    ],
+    ids=["empty", "text", "header", "npy", "no-arrays", "cut-short", "damaged"],
+)
+def test_calibration_file_of_another_kind(command, tmp_path, content):
+    path = tmp_path / "rows.npz"
+    path.write_bytes(content)
+    assert command.refuses("tiny-v3", "--calibration", path).startswith(f"--calibration {path}: ")
+
+
+def test_calibration_file_that_cannot_be_read(command, tmp_path):
+    for path, reason in ((tmp_path / "no.npz", "No such file"), (tmp_path, "Is a directory")):
+        message = command.refuses("tiny-v3", "--calibration", path)
+        assert message.startswith(f"--calibration {path}: cannot be read: {reason}")
+
+
+# Where to.
+
+
+def test_out_is_a_foreign_folder(command):
+    (command.out / "manifest.json").unlink()
+    message = command.refuses("tiny-v3")
+    assert message.endswith("is not empty and was not made by generate: it is not replaced")
+
+
+@pytest.mark.parametrize("text", ['{"name": "an app", "version": "1"}', "[]", "{", ""])
+def test_a_foreign_manifest_does_not_make_a_folder_ours(command, text):
+    (command.out / "manifest.json").write_text(text)
+    assert "was not made by generate" in command.refuses("tiny-v3")
+
+
+def test_out_is_a_file(command):
+    target = command.parent / "file"
+    target.write_text("mine")
+    before = snapshot(command.parent)
+    message = command.fails("generate", "tiny-v3", "--out", target)
+    assert message == f"--out {target} is no folder; a folder to make or replace is wanted"
+    assert snapshot(command.parent) == before
+
+
+def test_out_below_a_missing_folder(command):
+    target = command.parent / "absent" / "core"
+    message = command.fails("generate", "tiny-v3", "--out", target)
+    assert message == f"--out {target}: the folder {target.parent} does not exist"
+
+
+def test_out_below_a_file(command):
+    target = command.out / "old.txt" / "core"
+    message = command.fails("generate", "tiny-v3", "--out", target)
+    assert "does not exist" in message
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_out_below_a_folder_that_cannot_be_written(command):
+    command.parent.chmod(0o500)
+    try:
+        message = command.refuses("tiny-v3")
+    finally:
+        command.parent.chmod(0o700)
+    assert message.endswith("cannot be written: Permission denied")
+
+
+def no_permission(*_, **__):
+    raise PermissionError(13, "Permission denied")
+
+
+def test_out_where_nothing_can_be_made(command, monkeypatch):
+    monkeypatch.setattr(output_folder.tempfile, "mkdtemp", no_permission)
+    message = command.refuses("tiny-v3")
+    assert message == f"--out {command.out} cannot be written: Permission denied"
+
+
+# Usage errors are argparse's, with its exit code.
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["translate"],
+        ["generate", "tiny-v3"],
+        ["generate", "tiny-v3", "--out", "x", "--layer", "first"],
+        ["generate", "tiny-v3", "--out", "x", "--layer", "-1"],
+        ["generate", "tiny-v3", "--out", "x", "--context", "0"],
+        ["generate", "tiny-v3", "--out", "x", "--seed", "1.5"],
+        ["simulate", "x", "--sim", "modelsim"],
+        ["simulate", "x", "--prefill", "-1"],
+        ["synth", "x", "--seeds", "1,,2"],
+    ],
+)
+def test_usage_errors(arguments, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SystemExit) as caught:
+        main(arguments)
+    assert caught.value.code == 2
+    errors = capsys.readouterr().err
+    assert errors.startswith("usage: mla-hw")
+    assert "error: " in errors.splitlines()[-1]
+    assert not list(tmp_path.iterdir())
