@@ -17,6 +17,7 @@ from mla_hw.fields import read_json_object
 from mla_hw.golden.interpreter import Machine
 from mla_hw.graph import build_graph
 from mla_hw.hardware import CoreConfig, HardwareConfig
+from mla_hw.program.hazards import verify_hazards
 from mla_hw.program.image import MemoryMap, Region, TensorPlace, build_image, map_memory
 from mla_hw.program.instructions import INSTRUCTIONS, Engine
 from mla_hw.program.lower import lower
@@ -240,6 +241,7 @@ def compile_layer(
     schedule = schedule_layer(config, hardware, multiplier=multiplier, pass_groups=pass_groups)
     program = lower(schedule)
     verify_program(program)
+    verify_hazards(program, schedule.core)
     memory = map_memory(schedule, program, config.hidden_size, context)
     if memory_bytes is not None and memory.size > memory_bytes:
         raise _too_large(schedule, program, config, memory, memory_bytes, memory_name)

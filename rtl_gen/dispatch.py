@@ -205,10 +205,9 @@ class OperandSums(wiring.Component):
 
     Members
     -------
-    en : :py:`In(1)`
-        The step takes place in this cycle.
     step : :py:`In(range(STEPS))`
-        Cycles since the first word of the instruction was addressed.
+        Cycles since the first word of the instruction was addressed; may stay at the last step,
+        where no stride of the instruction is multiplied.
     instruction : :py:`In(32 * INSTRUCTION_WORDS)`
         Its words, as far as they have arrived; 0 otherwise.
     in_memory : :py:`In(1)`
@@ -221,7 +220,6 @@ class OperandSums(wiring.Component):
         Base register plus operand a in beats.
     """
 
-    en: Signal
     step: Signal
     instruction: Signal
     in_memory: Signal
@@ -236,7 +234,6 @@ class OperandSums(wiring.Component):
     def __init__(self, *, port_bytes: int) -> None:
         self.port_bytes = port_bytes
         super().__init__({
-            "en": In(1),
             "step": In(range(STEPS)),
             "instruction": In(32 * INSTRUCTION_WORDS),
             "in_memory": In(1),
@@ -264,7 +261,7 @@ class OperandSums(wiring.Component):
         for i, name in enumerate(operands):
             with m.If(product_of[i]):
                 m.d.sync += total[name].eq(total[name] + product)
-        with m.If(self.en), m.Switch(self.step):
+        with m.Switch(self.step):
             with m.Case(0):
                 m.d.sync += [total[name].eq(0) for name in operands]
             for (name, step), (i, level) in zip(

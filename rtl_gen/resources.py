@@ -24,7 +24,7 @@ __all__ = [
 #: Multipliers outside the array: requantiser 1, score unit 2, vector engine 2, dispatcher 1.
 OUTSIDE_MULTIPLIERS = 6
 
-#: Look-up tables of each of :func:`lut_terms` on ECP5, from ``benchmarks/fit_luts.py``.
+#: Look-up tables per unit of each of :func:`lut_terms`, from ``benchmarks/fit_luts.py``.
 LUT_COSTS: Mapping[str, float] = {
     "core": 11500,
     "accumulator bits": 3.2,
@@ -32,7 +32,6 @@ LUT_COSTS: Mapping[str, float] = {
     "lanes": 330,
     "rotator bytes": 20,
     "port bytes": 50,
-    "distributed": 6,
 }
 
 
@@ -55,23 +54,21 @@ def map_memories(core: CoreConfig, device: Device) -> MemoryMapping:
     return MemoryMapping(blocks=blocks, distributed=distributed)
 
 
-def lut_terms(core: CoreConfig, distributed: int) -> dict[str, int]:
-    """Return the sizes that the number of look-up tables grows with.
+def lut_terms(core: CoreConfig) -> dict[str, int]:
+    """Return the sizes that the number of look-up tables grows with, besides memory.
 
-    Parameters
-    ----------
-    core : CoreConfig
-    distributed : int
-        Distributed RAM cells, from :func:`map_memories`.
-
-    Returns
-    -------
-    dict
-        ``core``: what every core has (1). ``accumulator bits``: adder and shadow register of the
-        array's processing elements. ``rows``: operands and drain of an array row. ``lanes``:
-        shifter and adder of the context accumulator. ``rotator bytes``: C · log2 C, the stages of
-        the latent ring's rotators. ``port bytes``: what is as wide as the memory port.
-        ``distributed``: distributed RAM cells.
+    ``core``
+        What every core has: 1.
+    ``accumulator bits``
+        Adder and shadow register of the processing elements.
+    ``rows``
+        Operands, drain and activation lane of an array row.
+    ``lanes``
+        Shifter and adder of the context accumulator.
+    ``rotator bytes``
+        Bytes in the log2 C stages of a rotator of the latent ring.
+    ``port bytes``
+        Everything that is as wide as the memory port.
     """
     return {
         "core": 1,
@@ -80,17 +77,27 @@ def lut_terms(core: CoreConfig, distributed: int) -> dict[str, int]:
         "lanes": core.accumulator_lanes,
         "rotator bytes": core.columns * (core.columns.bit_length() - 1),
         "port bytes": core.port_bytes,
-        "distributed": distributed,
     }
 
 
-def estimate_luts(core: CoreConfig, distributed: int) -> int:
-    """Estimate look-up tables, within 10 %, as a sum over :func:`lut_terms`.
+def estimate_luts(core: CoreConfig, device: Device, distributed: int) -> int:
+    """Estimate look-up tables, within 10 % on ECP5.
 
-    Parameters and terms are those of :func:`lut_terms`; the costs are a least-squares fit over
-    synthesised cores (``benchmarks/lut_fit.json``).
+    Parameters
+    ----------
+    core : CoreConfig
+    device : Device
+    distributed : int
+        Distributed RAM cells, from :func:`map_memories`.
+
+    Returns
+    -------
+    int
+        Those of distributed RAM and a sum over :func:`lut_terms` with :data:`LUT_COSTS`, which were
+        fitted to synthesised cores (``benchmarks/lut_fit.json``).
     """
-    return round(sum(LUT_COSTS[name] * size for name, size in lut_terms(core, distributed).items()))
+    logic = sum(LUT_COSTS[name] * size for name, size in lut_terms(core).items())
+    return round(logic) + device.distributed_lut * distributed
 
 
 def check_device(core: CoreConfig, device: Device, board: str) -> None:
@@ -111,7 +118,7 @@ def check_device(core: CoreConfig, device: Device, board: str) -> None:
     check(count_multipliers(core), device.dsp, "multipliers", "lower rows or columns")
     memories = map_memories(core, device)
     check(memories.blocks, device.bram, "block RAMs", "lower activation_bytes or tile_tokens")
-    luts = estimate_luts(core, memories.distributed)
+    luts = estimate_luts(core, device, memories.distributed)
     check(luts, device.lut, "look-up tables (estimated)", "lower rows or columns")
 
 

@@ -296,7 +296,6 @@ class _Scheduler:
                     "n": rope_beats,
                     "a_stride2": rope_beats,
                 },
-                tells=(Event("rope_row"),),
             ),
             Step(
                 instruction="LOAD",
@@ -345,7 +344,7 @@ class _Scheduler:
                         "a": self.placement["q_down"].address,
                         "c": self._spread("c_q"),
                     },
-                    waits=(Event("rope_row"), Event("q_down")),
+                    waits=(Event("q_down"),),
                     tells=(Event("c_q"),),
                 )
             )
@@ -360,7 +359,7 @@ class _Scheduler:
                     "k": config.kv_lora_rank,
                     "a": self.placement["kv_latent"].address,
                 },
-                waits=(Event("kv"),) if vector else (Event("rope_row"), Event("kv")),
+                waits=(Event("kv"),),
             ),
             Step(
                 instruction="ROPE",

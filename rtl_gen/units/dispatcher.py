@@ -187,7 +187,6 @@ class Dispatcher(wiring.Component):
             loops.enter.count.eq(field(instruction, "n")),
             loops.enter.start.eq(after),
             loops.next.eq(leaving & kind.NEXT),
-            sums.en.eq(stepping),
             sums.step.eq(step),
             sums.instruction.eq(instruction),
             sums.in_memory.eq(kind.in_memory),
