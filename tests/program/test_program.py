@@ -1,5 +1,6 @@
 """Instructions in binary and text form, and the rules of programs."""
 
+import itertools
 import re
 
 import numpy as np
@@ -24,7 +25,7 @@ HALT = Instruction.make("HALT")
 
 def test_fields_do_not_overlap():
     fields = sorted(FIELDS.values(), key=lambda field: field.lsb)
-    for field, following in zip(fields, fields[1:], strict=False):
+    for field, following in itertools.pairwise(fields):
         assert field.lsb + field.width <= following.lsb
     assert fields[-1].lsb + fields[-1].width <= 32 * INSTRUCTION_WORDS
     assert len({kind.opcode for kind in INSTRUCTIONS.values()}) == len(INSTRUCTIONS)

@@ -11,6 +11,15 @@ ARRAYS = {
     "4x8": "rows: 4\ncolumns: 8\n",
     "8x16": "rows: 8\ncolumns: 16\nport_bytes: 16\n",
 }
+#: Rows that are no power of two, ports narrower than a word, small tiles, several passes.
+UNUSUAL = {
+    "3x4": (
+        "rows: 3\ncolumns: 4\nport_bytes: 4\ntile_tokens: 16\naccumulator_lanes: 1\n"
+        "outstanding_reads: 4\n"
+    ),
+    "2x8": "rows: 2\ncolumns: 8\nport_bytes: 4\ntile_tokens: 32\nactivation_bytes: 2600\n",
+    "4x2": "rows: 4\ncolumns: 2\nport_bytes: 16\ntile_tokens: 8\naccumulator_lanes: 2\n",
+}
 
 
 class Cores:
@@ -29,7 +38,7 @@ class Cores:
             write_case(case, folder / "checkpoint")
             half = len(load_case(case).x) // 2
             np.savez(folder / "calibration.npz", x=load_case(case).x[:half])
-            (folder / "hardware.yaml").write_text(ARRAYS[array])
+            (folder / "hardware.yaml").write_text({**ARRAYS, **UNUSUAL}[array])
             mla_hw.generate(
                 folder / "checkpoint",
                 out=folder / "core",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import mla_hw
+from mla_hw.design import Design
 from tests.reference_cases import SMALL_CASES, load_case
 from tests.system.conftest import ARRAYS
 
@@ -46,6 +47,20 @@ def test_all_tokens_on_verilator(cores, case, array):
     assert report.tokens == len(reference.x)
     assert len(report.relative_error) == len(report.cosine) == reference.n_out
     assert report.relative_error_total < ERROR_BOUND
+    assert_predicted(report)
+
+
+@pytest.mark.rtl
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("case", "array", "passes"),
+    [("odd-shape", "3x4", 1), ("small-v2lite", "2x8", 4), ("odd-shape", "4x2", 1)],
+)
+def test_unusual_hardware(cores, case, array, passes):
+    folder, hidden = cores(case, array)
+    assert len(Design.load(folder).manifest["passes"]) == passes
+    report = mla_hw.simulate(folder, hidden=hidden)
+    assert report.bit_exact, report.difference
     assert_predicted(report)
 
 
