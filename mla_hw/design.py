@@ -116,32 +116,34 @@ class Design:
                 constants=manifest["constants"],
                 manifest=manifest,
             )
-            problem = design._contradiction()
+            problem = design._problem()
         except KeyError as error:
             problem = f"manifest.json has no {error}"
-        except (AttributeError, TypeError, ValueError, OSError, MlaHwError) as error:
+        except (AttributeError, LookupError, TypeError, ValueError, OSError, MlaHwError) as error:
             problem = str(error)
         if problem:
             raise ConfigError(f"{folder} is damaged ({problem}): generate it again")
         return design
 
-    def _contradiction(self) -> str:
-        """Say which files do not belong together, if any."""
-        manifest, memory = self.manifest, self.memory
-        if configuration_hash(self.core, self.model) != manifest["hash"]:
-            return "the hash of manifest.json is not that of its core and model"
-        if len(manifest["phases"]) != len(self.program):
-            return "program.bin is not the program of manifest.json"
-        for name, port in manifest["ports"].items():
-            if port["direction"] not in {"input", "output"} or not isinstance(port["width"], int):
-                return f"port {name} of manifest.json needs direction and width"
-        if not self.image:
-            return ""
-        if len(self.image) != memory.image_size:
-            return f"image.bin has {len(self.image)} bytes instead of {memory.image_size}"
-        if weights_hash(self.image, memory) != manifest["weights_hash"]:
-            return "image.bin does not have the weights_hash of manifest.json"
-        return ""
+    def _problem(self) -> str:
+        """Say what does not belong together, if anything."""
+        manifest, core, memory = self.manifest, self.core, self.memory
+        fits = {
+            "hash": configuration_hash(core, self.model) == manifest["hash"],
+            "context": memory.regions["cache"].size == self.context * core.row_bytes,
+            "semaphores": Program.parse(str(self.program)) == self.program,
+            "phases": len(manifest["phases"]) == len(self.program),
+            "constants": sorted(self.constants.values()) == list(range(core.constants)),
+            "scales": min(self.scales[name] for name in ("x", "y")) > 0,
+            "ports": all(
+                port["direction"] in {"input", "output"} and port["width"] > 0
+                for port in manifest["ports"].values()
+            ),
+        }
+        if self.image:
+            fits["size of image.bin"] = len(self.image) == memory.image_size
+            fits["weights_hash"] = weights_hash(self.image, memory) == manifest["weights_hash"]
+        return ", ".join(f"the {name} does not fit" for name, good in fits.items() if not good)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -4,6 +4,7 @@ import argparse
 import io
 import os
 import sys
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -35,6 +36,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except MlaHwError as error:
         return _fail(str(error))
     except KeyboardInterrupt:
+        # Amaranth would list what it had begun.
+        warnings.filterwarnings("ignore", ".*created but never used")
         _say("interrupted")
         return 130
     except BrokenPipeError:

@@ -6,6 +6,7 @@ from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In
 
+from mla_hw.cycles.simple_memory import SIMPLE_MEMORY_TIMING
 from rtl_gen.layouts import read_port_signature
 
 __all__ = ["SimpleMemory", "memory_write_layout"]
@@ -39,6 +40,7 @@ class SimpleMemory(wiring.Component):
 
     def __init__(self, shape: object, depth: int) -> None:
         self.shape, self.depth = shape, depth
+        self.timing = SIMPLE_MEMORY_TIMING
         super().__init__({
             "w": In(memory_write_layout(shape, depth)),
             "read": In(read_port_signature(shape, depth)),

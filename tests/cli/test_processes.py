@@ -3,6 +3,8 @@
 import os
 import signal
 import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -57,9 +59,9 @@ def test_interrupt(command, stage):
     assert snapshot(command.parent) == before
 
 
-@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_full_disk_under_standard_output():
-    with open("/dev/full", "w") as full:
+    with Path("/dev/full").open("w") as full:
         result = subprocess.run(
             [*PROCESS, "boards"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
         )
@@ -79,5 +81,6 @@ def test_name_that_no_file_can_have(command):
 
 
 def test_the_script_is_installed():
-    result = subprocess.run(["mla-hw", "--version"], capture_output=True, text=True, check=False)
+    script = Path(sys.executable).with_name("mla-hw")
+    result = subprocess.run([script, "--version"], capture_output=True, text=True, check=False)
     assert result.stdout.startswith("mla-hw ")

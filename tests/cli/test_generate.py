@@ -1,0 +1,354 @@
+"""What generate writes, what its options change, and that it replaces a folder as a whole."""
+
+import errno
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import boards
+from mla_hw.cli import generate as generate_module
+from mla_hw.cli import output_folder
+from mla_hw.cycles.timeline import predict
+from mla_hw.design import Design, compile_layer
+from mla_hw.hardware import HardwareConfig
+from tests.cli.command import snapshot
+from tests.reference_cases import case_dir, load_case, write_case
+
+FILES = {
+    "image.bin",
+    "manifest.json",
+    "predicted.json",
+    "program.bin",
+    "program.txt",
+    "registers.h",
+    "registers.md",
+    "schedule.txt",
+    "verilog",
+}
+TINY = case_dir("tiny-v3")
+
+
+def read(folder, name="manifest.json"):
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+@pytest.fixture
+def _without_verilog(monkeypatch):
+    """Saves the seconds that the gateware takes, where a test is not about it."""
+    monkeypatch.setattr(generate_module, "_verilog", lambda _: ({}, {}))
+    monkeypatch.setattr(generate_module, "check_device", lambda *_: None)
+
+
+@pytest.fixture
+def hardware(tmp_path):
+    def write(**keys):
+        path = tmp_path / "hardware.yaml"
+        path.write_text(json.dumps(keys))  # JSON is YAML
+        return path
+
+    return write
+
+
+def test_files(generated):
+    assert names(generated) == FILES
+    assert {"accelerator.v", "accelerator_instance.vt"} < names(generated / "verilog")
+    design = Design.load(generated)
+    assert design.core.rows, design.core.columns == (2, 4)
+    assert (generated / "program.txt").read_text() == str(design.program)
+    assert len(design.image) == design.memory.image_size
+    manifest = read(generated)
+    assert manifest["tools"].keys() >= {"mla-hw", "python", "amaranth", "numpy"}
+    assert read(generated, "predicted.json")["hash"] == manifest["hash"]
+
+
+def test_predictions(generated):
+    design = Design.load(generated)
+    predicted = read(generated, "predicted.json")
+    assert [row["position"] for row in predicted["cycles"]] == [0, 1, 3, 7, 15, 31, 63]
+    for row in predicted["cycles"]:
+        timeline = predict(design.program, design.core, design.memory, row["position"])
+        assert row["total"] == timeline.total == sum(row["phases"].values())
+        assert set(row["phases"]) == {"q_a", "q_b", "kv_a", "uk", "attention", "uv", "o"}
+    assert predicted["memory"] == "fixed:32"
+    assert "numpy" in predicted["tools"]
+
+
+@pytest.mark.usefixtures("_without_verilog")
+@pytest.mark.parametrize(
+    ("context", "positions"),
+    [(1, [0]), (2, [0, 1]), (5, [0, 1, 3, 4]), (8, [0, 1, 3, 7])],
+)
+def test_positions_end_with_the_context(command, context, positions):
+    command.generates("tiny-v3", "--context", context)
+    rows = read(command.out, "predicted.json")["cycles"]
+    assert [row["position"] for row in rows] == positions
+
+
+@pytest.mark.usefixtures("_without_verilog")
+def test_no_image(command):
+    output = command.generates("tiny-v3", "--no-image")
+    assert "write program\n" in output
+    assert names(command.out) == FILES - {"image.bin", "verilog"}
+    assert Design.load(command.out).image == b""
+
+
+@pytest.mark.usefixtures("_without_verilog")
+def test_warning_without_calibration(command, capsys, tmp_path):
+    arguments = ["generate", str(TINY), "--context", "8", "--out", str(command.out)]
+    generate_module.generate(TINY, out=command.out, context=8)
+    assert capsys.readouterr() == ("", "")  # the function prints nothing
+    assert generate_module  # the command does
+    from mla_hw.cli import main
+
+    assert main(arguments) == 0
+    warning = capsys.readouterr().err
+    assert warning.startswith("mla-hw: warning: no --calibration: ")
+    assert warning.count("\n") == 1
+    by_chance = read(command.out)["scales"]
+
+    rows = tmp_path / "rows.npz"
+    np.savez(rows, x=load_case("tiny-v3").x)
+    assert main([*arguments, "--calibration", str(rows)]) == 0
+    assert capsys.readouterr().err == ""
+    assert read(command.out)["scales"] != by_chance
+    assert read(command.out)["calibration"]["rows"] == len(load_case("tiny-v3").x)
+
+
+@pytest.mark.usefixtures("_without_verilog")
+def test_seed_of_a_preset(command):
+    images = []
+    for options in ([], ["--seed", 0], ["--seed", 1]):
+        command.generates("tiny-v3", "--context", 8, *options)
+        images.append((command.out / "image.bin").read_bytes())
+    assert images[0] == images[1] != images[2]
+
+
+@pytest.mark.usefixtures("_without_verilog")
+def test_an_existing_path_wins_over_a_preset(command, tmp_path, monkeypatch):
+    (tmp_path / "tiny-v3").mkdir()
+    for path in TINY.iterdir():
+        (tmp_path / "tiny-v3" / path.name).write_bytes(path.read_bytes())
+    command.generates(TINY, "--context", 8)
+    wanted = snapshot(command.out)
+    monkeypatch.chdir(tmp_path)
+    command.generates("tiny-v3", "--context", 8)
+    assert snapshot(command.out) == wanted
+
+
+# Hardware keys.
+
+#: A value that is not the default of ulx3s-85f, and what of the core it changes.
+EFFECTS = {
+    "rows": (2, {"rows": 2}),
+    "columns": (16, {"columns": 16}),
+    "port_bytes": (16, {"port_bytes": 16}),
+    "tile_tokens": (32, {"tile_tokens": 32}),
+    "accumulator_lanes": (2, {"accumulator_lanes": 2}),
+    "outstanding_reads": (16, {"outstanding_reads": 16}),
+    "multiplier": ("portable", {"multiplier": "portable"}),
+}
+
+
+@pytest.mark.usefixtures("_without_verilog")
+@pytest.mark.parametrize("key", EFFECTS)
+def test_hardware_key(command, hardware, key):
+    command.generates("tiny-v3", "--context", 8)
+    default = read(command.out)
+    value, effect = EFFECTS[key]
+    command.generates("tiny-v3", "--context", 8, "--hardware", hardware(**{key: value}))
+    manifest = read(command.out)
+    assert default["hardware"][key] != value == manifest["hardware"][key]
+    assert {name: manifest["core"][name] for name in effect} == effect
+    assert default["core"] != manifest["core"]
+    assert default["hash"] != manifest["hash"]
+
+
+@pytest.mark.usefixtures("_without_verilog")
+def test_activation_bytes_bound_the_pass(command, hardware):
+    passes = []
+    for size in (65536, 2048):
+        path = hardware(rows=2, columns=4, activation_bytes=size)
+        command.generates("small-v2lite", "--context", 8, "--hardware", path)
+        manifest = read(command.out)
+        passes.append(len(manifest["passes"]))
+        core = manifest["core"]
+        assert 2 * 2 * core["rows"] * core["activation_depth"] <= size
+    assert passes[0] == 1 < passes[1]
+
+
+def test_every_key_is_tried():
+    assert {*EFFECTS, "activation_bytes"} == HardwareConfig().to_dict().keys()
+
+
+def test_multiplier_shows_in_the_verilog(generated, command, hardware):
+    def blocks(folder):
+        return sum(
+            path.read_text().count("MULT18X18D") for path in (folder / "verilog").glob("*.v")
+        )
+
+    options = {"rows": 2, "columns": 4, "multiplier": "portable"}
+    command.generates(TINY, "--context", 64, "--hardware", hardware(**options))
+    assert blocks(generated) > 0 == blocks(command.out)
+    assert read(command.out)["ports"] == read(generated)["ports"]
+
+
+def test_port_width_shows_in_the_ports(generated, command, hardware):
+    command.generates(
+        TINY, "--context", 64, "--hardware", hardware(rows=2, columns=4, port_bytes=32)
+    )
+    for folder, bits in ((generated, 64), (command.out, 256)):
+        widths = {port["width"] for port in read(folder)["ports"].values()}
+        assert max(widths) == bits
+
+
+@pytest.mark.parametrize(("board", "array"), [("ulx3s-85f", (4, 8)), ("ulx3s-25f", (2, 8))])
+def test_default_of_a_board(command, board, array):
+    command.generates("tiny-v3", "--board", board)
+    manifest = read(command.out)
+    assert manifest["board"] == board
+    assert (manifest["core"]["rows"], manifest["core"]["columns"]) == array
+    assert manifest["context"] == 4096
+
+
+# Replacing.
+
+
+def test_a_generated_folder_is_replaced(command):
+    command.generates("tiny-v3", "--context", 8)
+    assert names(command.out) == FILES  # old.txt is gone
+    assert names(command.parent) == {"core"}
+
+
+@pytest.mark.usefixtures("_without_verilog")
+@pytest.mark.parametrize("kind", ["absent", "empty", "link", "dangling link", "relative"])
+def test_targets(command, tmp_path, monkeypatch, kind):
+    (tmp_path / "new").mkdir()
+    target = tmp_path / "new" / "core"
+    place = target
+    if kind == "empty":
+        target.mkdir()
+    elif kind == "link":
+        place = command.out
+        target.symlink_to(command.out)
+    elif kind == "dangling link":
+        place = tmp_path / "new" / "elsewhere"
+        target.symlink_to(place)
+    elif kind == "relative":
+        monkeypatch.chdir(tmp_path)
+        target = Path("new") / ".." / "new" / "core"
+    output = command.succeeds("generate", "tiny-v3", "--context", 8, "--out", target)
+    assert f"written to {target}" in output
+    assert names(place) == FILES - {"verilog"}
+    assert target.is_symlink() == ("link" in kind)
+    assert names(tmp_path / "new") <= {"core", "elsewhere"}
+
+
+@pytest.mark.usefixtures("_without_verilog")
+def test_permissions_are_the_users(command):
+    mask = os.umask(0o027)
+    try:
+        command.generates("tiny-v3", "--context", 8)
+    finally:
+        os.umask(mask)
+    assert command.out.stat().st_mode & 0o777 == 0o750
+    assert (command.out / "manifest.json").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.usefixtures("_without_verilog")
+@pytest.mark.parametrize("when", ["write_bytes", "rename"])
+def test_full_disk(command, monkeypatch, when):
+    """The last write or the last rename fails: the folder of before is back."""
+    original = getattr(Path, when)
+
+    def fail(path, *arguments):
+        if path.name in {"predicted.json", "new"}:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(path, *arguments)
+
+    monkeypatch.setattr(Path, when, fail)
+    message = command.refuses("tiny-v3", "--context", 8)
+    assert message == f"--out {command.out} cannot be written: No space left on device"
+
+
+@pytest.mark.usefixtures("_without_verilog")
+@pytest.mark.parametrize("when", ["write_bytes", "rename"])
+def test_anything_else_while_writing(command, monkeypatch, when):
+    def fail(*_):
+        raise RuntimeError("a bug")
+
+    before = snapshot(command.parent)
+    monkeypatch.setattr(Path, when, fail)
+    with pytest.raises(RuntimeError, match="a bug"):
+        generate_module.generate("tiny-v3", out=command.out, context=8)
+    assert snapshot(command.parent) == before
+
+
+def test_nothing_is_written_before_all_is_known(command, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no Verilog")
+
+    monkeypatch.setattr(generate_module, "emit_verilog", fail)
+    monkeypatch.setattr(output_folder, "replace_folder", fail)
+    before = snapshot(command.parent)
+    with pytest.raises(RuntimeError, match="no Verilog"):
+        generate_module.generate("tiny-v3", out=command.out, context=8)
+    assert snapshot(command.parent) == before
+
+
+# Sizes and times.
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["small-v2lite", "minicpm3-4b", "deepseek-v2-lite"])
+def test_presets(command, name):
+    command.generates(name, "--no-image")
+    assert names(command.out) == FILES - {"image.bin"}
+
+
+@pytest.mark.slow
+def test_a_preset_that_no_board_holds(command, hardware):
+    message = command.refuses("deepseek-v3", "--no-image")
+    assert message.startswith("activation buffer: needs ")
+    assert message.endswith("raise activation_bytes")
+    message = command.refuses("deepseek-v3", "--hardware", hardware(activation_bytes=1 << 18))
+    assert message.startswith("memory of ulx3s-85f: needs 1")
+    assert message.endswith("no --context fits")
+
+
+def cpu_seconds():
+    """Time of this process and its children: other tests run beside this one."""
+    return sum(os.times()[:4])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["tiny-v3", "v2lite-dims"])
+def test_time_for_the_core_of_128_elements(command, hardware, tmp_path, name):
+    folder = TINY if name == "tiny-v3" else write_case(name, tmp_path / name)
+    start = cpu_seconds()
+    command.generates(folder, "--hardware", hardware(rows=8, columns=16, port_bytes=16))
+    assert cpu_seconds() - start < 60
+    core = read(command.out)["core"]
+    assert (core["rows"], core["columns"], core["port_bytes"]) == (8, 16, 16)
+
+
+@pytest.mark.slow
+def test_time_of_a_prediction():
+    hardware = HardwareConfig(rows=8, columns=16, port_bytes=16)
+    design = compile_layer(load_case("v2lite-dims").weights, hardware, context=4097).design
+    start = cpu_seconds()
+    timeline = predict(design.program, design.core, design.memory, 4096)
+    assert cpu_seconds() - start < 5
+    assert 1_300_000 < timeline.total < 1_500_000
+
+
+def test_boards_fit_their_own_default():
+    for name in boards.list_boards():
+        board = boards.load_board(name)
+        assert generate_module.read_hardware(board, None).rows == board.hardware["rows"]
