@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check-slow lint types format clean distclean
+.PHONY: help venv demo test check-slow lint docs types format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,9 @@ lint: $(READY) ## check style, format and spelling
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
+
+docs: $(READY) ## write the generated pages of docs
+	$(BIN)/python -m mla_hw.program.documentation docs
 
 types: $(READY) ## check types
 	$(BIN)/mypy

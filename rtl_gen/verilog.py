@@ -13,6 +13,8 @@ _INSTANCE = re.compile(r"^  (?P<module>\\\S+ |\w+) (?P<instance>\\\S+ |\w+) \($"
 _INITIAL = re.compile(r"^  initial begin\n(?P<lines>(?:    .*;\n)+)  end\n", re.MULTILINE)
 _ZERO = re.compile(r"    (?P<memory>\\\S+ |\w+)\[(?P<index>\d+)\] = (?P<value>\d+'h0+);\n")
 _DUMMY = re.compile(r"\\\$auto\$verilog_backend\.cc:\d+:dump_module(\$\d+)? ")
+# Amaranth calls the elements of an array `x[0]`, `x[1]`, …; Yosys takes these names for bits of x.
+_ELEMENT = re.compile(r"\\[^\s]*\[\d+\][^\s]* ")
 _ATTRIBUTE = re.compile(r"^ *\(\* (top|generator|src) = .*? \*\)\n", re.MULTILINE)
 
 
@@ -47,9 +49,10 @@ def emit_verilog(component: wiring.Component, *, name: str) -> dict[str, str]:
 
 
 def _tidy(body: str) -> str:
-    """Drop attributes, clear memories in a loop, give the emitter's helper signals a name."""
+    """Drop attributes, clear memories in a loop, rename what tools misread."""
     body = _ATTRIBUTE.sub("", body)
     body = _DUMMY.sub("evaluate_at_start", body)
+    body = _ELEMENT.sub(lambda match: re.sub(r"\[(\d+)\]", r".\1", match[0]), body)
     return _INITIAL.sub(_clear_loop, body)
 
 

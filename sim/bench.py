@@ -1,7 +1,7 @@
 """Verilog top of a simulation: the core, its memory, protocol rules, trace and dumps."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from mla_hw.errors import ConfigError
 
@@ -55,6 +55,8 @@ class CoreBench:
         One module per engine with ``start``, ``start_tag``, ``end``, ``end_tag``; may be empty.
     dumps : sequence of str
         Memories of the core whose content is compared.
+    watched : mapping of str to sequence of (str, int)
+        Groups of further signals for the wave viewer: names and widths.
     """
 
     ports: Mapping[str, Port]
@@ -63,6 +65,7 @@ class CoreBench:
     halt: str = "dispatcher.halted"
     queues: Sequence[str] = tuple(f"{engine}_queue" for engine in ENGINES)
     dumps: Sequence[str] = ()
+    watched: Mapping[str, Sequence[tuple[str, int]]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         needed = {"clk", "rst", "interrupt"}

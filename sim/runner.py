@@ -266,19 +266,18 @@ class CoreSimulation:
         if self.simulator == "icarus":
             # As SystemVerilog, the emitted combinational processes would not run at time 0.
             return ["-g2005"]
-        libraries = self.folder / "model"
+        # cocotb's runner makes every signal visible, which takes two thirds of the speed. Only the
+        # top needs to be; waves show everything all the same.
+        arguments = [*_VERILATOR_ARGS, "--no-public-flat-rw", str(_VISIBLE)]
         if self.waves:
-            special = ["--trace-fst", "-CFLAGS", f"-I{_FST}", "-LDFLAGS", f"-L{libraries}"]
-        else:
-            # cocotb's runner makes every signal visible, which takes two thirds of the speed. Only
-            # the top needs to be, and everything in waves.
-            special = ["--no-public-flat-rw", str(_VISIBLE)]
-        return [*_VERILATOR_ARGS, *special]
+            libraries = self.folder / "model"
+            arguments += ["--trace-fst", "-CFLAGS", f"-I{_FST}", "-LDFLAGS", f"-L{libraries}"]
+        return arguments
 
     def _stamp(self) -> str:
         """Hash everything that the compiled simulation depends on."""
         digest = hashlib.sha256()
-        for path in (*self.sources, *_MODELS):
+        for path in (*self.sources, *_MODELS, _VISIBLE):
             digest.update(path.read_bytes())
         digest.update(self.bench.verilog().encode())
         options = (self._build_args(), self.waves is not None, self.tools)

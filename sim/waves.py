@@ -34,6 +34,8 @@ def signals(bench: CoreBench) -> dict[str, list[tuple[str, int]]]:
             (f"{core}{queue}.end", 1),
             (f"{core}{queue}.end_tag", _TAG_BITS),
         ]
+    for group, members in bench.watched.items():
+        groups[group] = [(core + name, width) for name, width in members]
     groups["Memory port"] = [
         (name, bench.ports[name].width)
         for channel, members in _PORT.items()

@@ -13,6 +13,7 @@ from mla_hw.cli.simulation_run import Corruption, SimulationRun
 from mla_hw.cli.versions import tool_versions
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
+from mla_hw.hardware import CoreConfig
 from sim.bench import CoreBench, Port
 from sim.check import Difference, core_contents
 from sim.job import MemoryMode
@@ -141,7 +142,7 @@ def simulate(
     ToolError
         If the simulator is missing or fails; names its log file.
     """
-    folder = Path(directory)
+    folder = Path(directory).absolute()
     say = progress or (lambda _: None)
     design = Design.load(folder)
     if not design.image:
@@ -161,6 +162,7 @@ def simulate(
             ports={name: Port(**port) for name, port in design.manifest["ports"].items()},
             memory_bytes=design.memory.size,
             dumps=tuple(core_contents(run.machine)),
+            watched=_watched(design.core),
         ),
         simulator=simulator,
         waves=results / "waves.fst" if waves else None,
@@ -201,6 +203,20 @@ def simulate(
         except OSError as error:
             raise ConfigError(f"--output {output} cannot be written: {error.strerror}") from None
     return report
+
+
+def _watched(core: CoreConfig) -> dict[str, list[tuple[str, int]]]:
+    """Return the signals that tell what keeps the array busy or waiting."""
+    blocks = core.ring_blocks.bit_length()
+    return {
+        "Array": [
+            ("array_engine.issued", 1),
+            ("array_engine.done", 1),
+            ("weight_fifo.freed", 1),
+            ("latent_ring.filled", blocks),
+            ("latent_ring.release", blocks),
+        ]
+    }
 
 
 def _write(path: Path | str, text: str) -> None:

@@ -4,12 +4,15 @@ from collections import Counter
 
 from mla_hw.errors import ProgramError
 from mla_hw.golden.dispatcher import resolve
+from mla_hw.hardware import QUEUE_DEPTH
 from mla_hw.program.instructions import Engine
 from mla_hw.program.program import Program
 
 __all__ = ["SEMAPHORE_CAP", "verify_program"]
 
-SEMAPHORE_CAP = 15
+#: Highest count in program order. The counters end at 15, and an engine may be ahead of program
+#: order by what its queue holds.
+SEMAPHORE_CAP = 15 - QUEUE_DEPTH
 #: Tile counts for which loops are unrolled: one, two, and several.
 _TILES = (1, 2, 5)
 

@@ -124,7 +124,7 @@ def test_verify_accepts_first_and_last_iterations():
             "is taken by vector and reader",
         ),
         (make(stream(post=1), *loop(norm(wait=1)), HALT), "before it is given"),
-        (make(*[stream(post=1)] * 16, HALT), "more than 15 times ahead"),
+        (make(*[stream(post=1)] * 16, HALT), "more than 11 times ahead"),
     ],
 )
 def test_verify_rejects(program, message):
