@@ -64,6 +64,7 @@ def check_rows(x: NDArray[Any] | None, what: str, width: int) -> NDArray[np.floa
     if not np.isfinite(x).all():
         raise ConfigError(f"{what} must hold finite numbers, not NaN or Inf")
     rows = x.astype(np.float64)
-    if np.abs(rows).max() > np.finfo(np.float32).max:
+    largest, bounds = np.abs(rows).max(), np.finfo(np.float32)
+    if largest and not bounds.tiny <= largest <= bounds.max:
         raise ConfigError(f"{what} must hold numbers of float32's range")
     return rows

@@ -182,6 +182,7 @@ ROWS = np.random.default_rng(1).standard_normal((5, 64))
         ({"x": np.where(ROWS > 1, np.nan, ROWS)}, "array x must hold finite numbers"),
         ({"x": np.where(ROWS > 1, np.inf, ROWS)}, "array x must hold finite numbers"),
         ({"x": ROWS * 1e200}, "array x must hold numbers of float32's range"),
+        ({"x": ROWS * 1e-300}, "array x must hold numbers of float32's range"),
         ({"x": ROWS.astype(str)}, "array x must hold numbers, not <U32"),
         ({"x": ROWS.astype(complex)}, "array x must hold numbers, not complex128"),
         ({"x": ROWS > 0}, "array x must hold numbers, not bool"),
