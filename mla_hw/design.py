@@ -19,7 +19,7 @@ from mla_hw.graph import build_graph
 from mla_hw.hardware import CoreConfig, HardwareConfig
 from mla_hw.program.hazards import verify_hazards
 from mla_hw.program.image import MemoryMap, Region, TensorPlace, build_image, map_memory
-from mla_hw.program.instructions import INSTRUCTIONS, Engine
+from mla_hw.program.instructions import FIELDS, INSTRUCTIONS, Engine
 from mla_hw.program.lower import lower
 from mla_hw.program.program import Program
 from mla_hw.program.verify import verify_program
@@ -157,6 +157,7 @@ class CompiledLayer:
 
 def configuration_hash(core: CoreConfig, model: ModelConfig) -> str:
     """64-bit hash over hardware, instruction table and layer dimensions, as 16 hex digits."""
+    layout = [asdict(field) for field in FIELDS.values()]
     table = [
         (kind.name, kind.opcode, kind.engine.value, kind.fields) for kind in INSTRUCTIONS.values()
     ]
@@ -172,7 +173,7 @@ def configuration_hash(core: CoreConfig, model: ModelConfig) -> str:
             "v_head_dim",
         )
     }
-    text = json.dumps([core.to_dict(), table, dimensions], sort_keys=True)
+    text = json.dumps([core.to_dict(), table, layout, dimensions], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 

@@ -26,12 +26,12 @@ OUTSIDE_MULTIPLIERS = 6
 
 #: Look-up tables per unit of each of :func:`lut_terms`, from ``benchmarks/fit_luts.py``.
 LUT_COSTS: Mapping[str, float] = {
-    "core": 11500,
-    "accumulator bits": 3.2,
-    "rows": 150,
-    "lanes": 330,
-    "rotator bytes": 20,
-    "port bytes": 50,
+    "core": 11240.0,
+    "accumulator bits": 3.074,
+    "rows": 129.5,
+    "lanes": 330.8,
+    "rotator bytes": 31.38,
+    "port bytes": 25.5,
 }
 
 

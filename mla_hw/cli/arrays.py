@@ -47,8 +47,11 @@ def read_npz(path: str | Path, option: str) -> dict[str, NDArray[Any]]:
         raise ConfigError(
             f"{option} {path}: cannot be read: {error.strerror or 'not an NPZ file'}"
         ) from None
-    except _NPZ_ERRORS as error:
-        raise ConfigError(f"{option} {path}: not an NPZ file of plain arrays: {error}") from None
+    except _NPZ_ERRORS:
+        # What NumPy says is about pickles and context managers.
+        raise ConfigError(
+            f"{option} {path}: not an NPZ file of plain arrays, as numpy.savez writes it"
+        ) from None
     # Another file in the archive comes as bytes.
     return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
 

@@ -11,7 +11,7 @@ from boards import Board, load_board
 from mla_hw.checkpoint import LayerWeights, load_model
 from mla_hw.cli.arrays import read_rows
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
-from mla_hw.cli.versions import tool_versions
+from mla_hw.cli.versions import project_version, tool_versions
 from mla_hw.cycles.timeline import predict
 from mla_hw.design import CompiledLayer, Design, compile_layer
 from mla_hw.errors import CapacityError, ConfigError
@@ -219,7 +219,13 @@ def _verilog(design: Design) -> tuple[dict[str, str | bytes], dict[str, dict[str
     texts = emit_verilog(core, name=TOP)
     ports = port_table(core)
     texts[f"{TOP}_instance.vt"] = instantiation_template(ports, TOP)
-    return {f"verilog/{name}": text for name, text in texts.items()}, ports
+    config = design.core
+    head = (
+        f"// {config.rows}×{config.columns} core, configuration {design.manifest['hash']}. Made by "
+        f"mla-hw {project_version()} from rtl_gen,\n// which is the readable source; see "
+        "docs/microarchitecture.md there.\n\n"
+    )
+    return {f"verilog/{name}": head + text for name, text in texts.items()}, ports
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from mla_hw.errors import ConfigError
 from mla_hw.fields import read_json_object
 
-__all__ = ["MANIFEST", "check_target", "replace_folder"]
+__all__ = ["MANIFEST", "check_output", "check_target", "replace_folder"]
 
 MANIFEST = "manifest.json"
 
@@ -89,3 +89,18 @@ def replace_folder(target: Path, files: Mapping[str, str | bytes], what: str) ->
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
         raise ConfigError(f"{what} cannot be written: {error.strerror}") from None
+
+
+def check_output(path: Path | str, option: str) -> None:
+    """Refuse, before long work, a file that cannot be written.
+
+    Raises
+    ------
+    ConfigError
+        Names the option.
+    """
+    target = Path(path).absolute()
+    if target.is_dir():
+        raise ConfigError(f"{option} {path} is a folder; a file is wanted")
+    if not target.parent.is_dir():
+        raise ConfigError(f"{option} {path}: the folder does not exist")

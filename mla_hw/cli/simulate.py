@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mla_hw.cli.hidden_rows import HiddenRows
+from mla_hw.cli.output_folder import check_output
 from mla_hw.cli.simulation_run import Corruption, SimulationRun
 from mla_hw.cli.versions import tool_versions
 from mla_hw.design import Design
@@ -146,12 +147,12 @@ def simulate(
     say = progress or (lambda _: None)
     design = Design.load(folder)
     if not design.image:
-        raise ConfigError(f"{folder} was generated with --no-image: generate it with the image")
+        raise ConfigError(f"{directory} has no image.bin: generate it without --no-image")
     mode = MemoryMode.parse(memory)
     rows = HiddenRows.read(hidden, design, prefill)
     for path, option in ((output, "--output"), (json_path, "--json")):
-        if path is not None and not Path(path).absolute().parent.is_dir():
-            raise ConfigError(f"{option} {path}: the folder does not exist")
+        if path is not None:
+            check_output(path, option)
     run = SimulationRun(design, rows, prefill=prefill, mode=mode, corrupt=corrupt, progress=say)
     results = folder / _RESULTS
     name = f"{simulator}-waves" if waves else simulator

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mla_hw.cli.output_folder import check_output
 from mla_hw.cli.synth_flow import RESOURCES, SynthFlow, Usage
 from mla_hw.errors import CapacityError, ConfigError
 
@@ -106,6 +107,8 @@ def synth(
     """
     if place and (not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0):
         raise ConfigError(f"seeds: expected different numbers of 0 or more, not {list(seeds)}")
+    if json_path is not None:
+        check_output(json_path, "--json")
     flow = SynthFlow(Path(directory), progress or (lambda _: None))
     cells = flow.synthesise()
     usage = flow.pack()
@@ -144,4 +147,4 @@ def _write_json(path: Path, data: Mapping[str, Any]) -> None:
     try:
         path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"{path}: cannot be written: {error.strerror}") from None
+        raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from None

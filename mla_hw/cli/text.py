@@ -140,6 +140,10 @@ def print_simulation(report: "SimulationReport") -> None:
     if report.relative_error_total is not None:
         output.print(f"relative error: {report.relative_error_total:.3e}", highlight=False)
     output.print(cycles_table(report))
+    if report.memory.startswith("random"):
+        output.print("the prediction is for fixed:32; random gaps add cycles", highlight=False)
+    if report.waves:
+        output.print(f"waves in {report.waves}", highlight=False)
 
 
 def resources_table(report: "SynthReport") -> Table:

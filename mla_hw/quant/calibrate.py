@@ -31,6 +31,8 @@ class Calibration:
         The same per output channel, for the tensors that a projection makes.
     latent_level, key_level : float
         Mean over the rows of the largest magnitude in a row's latents and RoPE key.
+    query_lengths : (float, float)
+        Largest Euclidean length of a head's q_lat and q_rope.
     """
 
     rows: int
@@ -38,6 +40,7 @@ class Calibration:
     channel_maxima: dict[str, NDArray[np.float64]]
     latent_level: float
     key_level: float
+    query_lengths: tuple[float, float]
 
 
 def calibrate(
@@ -70,4 +73,9 @@ def calibrate(
         channel_maxima=channel,
         latent_level=float(np.abs(tensors["c_kv"]).max(1).mean()),
         key_level=float(np.abs(tensors["k_rope"]).max(1).mean()),
+        query_lengths=(_longest(tensors["q_lat"]), _longest(tensors["q_rope"])),
     )
+
+
+def _longest(vectors: NDArray[np.float64]) -> float:
+    return float(np.linalg.norm(vectors, axis=-1).max())

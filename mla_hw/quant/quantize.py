@@ -32,6 +32,9 @@ __all__ = [
 _INT16 = 32767
 _MAX_SHIFT = 31
 _MIN_CONTEXT_SHIFT = 9
+#: The key's magnitude in 16 bits over that of the calibration rows. Less than HEADROOM, because
+#: more costs the key resolution where kv_lora_rank is small (docs/decisions.md).
+_KEY_HEADROOM = 1.5
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -159,7 +162,7 @@ def quantize(folded: FoldedLayer, calibration: Calibration) -> QuantizedLayer:
     for name in ("kv_latent", "k_pe", "q_nope", "o", "y"):
         scales[name] = _static_scale(maxima[name])
     scales["c_kv"] = math.sqrt(kv) / _INT16
-    key_gain = calibration.latent_level / calibration.key_level if calibration.key_level else 1.0
+    key_gain = _key_gain(calibration, scales["c_kv"])
 
     # softmax_scale·log2(e)·(scales) = 2^-(pre + post + SCORE_FRACTION), exactly.
     unit = scales["c_kv"] / 127 * config.softmax_scale * math.log2(math.e)
@@ -229,16 +232,20 @@ def _epsilon(config: ModelConfig, length: int, scale: float) -> int:
     return min(max(1, round(length * config.inner_norm_eps / scale**2)), (1 << 40) - 1)
 
 
-def _score_pre(folded: FoldedLayer, calibration: Calibration, scales: dict[str, float]) -> int:
-    """Shift after which the largest possible score sum fits 24 bits, by Cauchy-Schwarz.
+def _key_gain(calibration: Calibration, latent_scale: float) -> float:
+    """Choose the key's unit: as large as the latents, but with headroom in 16 bits."""
+    if not calibration.key_level:
+        return 1.0
+    level = calibration.latent_level / calibration.key_level
+    return min(level, _INT16 * latent_scale / (_KEY_HEADROOM * calibration.maxima["k_rope"]))
 
-    A row of int8 latents and keys cannot be longer than 127·√length, a query of the calibration
-    rows no longer than its largest element times √length; headroom as everywhere.
+
+def _score_pre(folded: FoldedLayer, calibration: Calibration, scales: dict[str, float]) -> int:
+    """Shift after which score sums of the calibration's queries, with headroom, fit 24 bits.
+
+    By Cauchy-Schwarz: a row of int8 latents and key is not longer than 127·√length.
     """
-    length = folded.config.cache_row
-    largest = max(
-        calibration.maxima["q_lat"] / scales["q_lat"],
-        calibration.maxima["q_rope"] / scales["q_rope"],
-    )
-    bound = HEADROOM * largest * 127 * math.sqrt(length) / 3
+    latent, rope = calibration.query_lengths
+    query = math.hypot(latent / scales["q_lat"], rope / scales["q_rope"])
+    bound = HEADROOM * query * 127 * math.sqrt(folded.config.cache_row)
     return max(0, math.ceil(math.log2(bound / (1 << 23)))) if bound > 0 else 0

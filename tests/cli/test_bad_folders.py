@@ -129,7 +129,7 @@ def test_changed_image(command, generated):
 def test_folder_without_image(command, generated):
     (generated / "image.bin").unlink()
     message = refuses(command, generated, "simulate", generated)
-    assert message.endswith("was generated with --no-image: generate it with the image")
+    assert message.endswith("has no image.bin: generate it without --no-image")
 
 
 ROWS = np.random.default_rng(2).standard_normal((6, 64))

@@ -1,8 +1,11 @@
 """The accuracy contract: the golden model against float64, relative to int8 weights alone."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
+from mla_hw.checkpoint import random_layer
 from mla_hw.design import compile_layer
 from mla_hw.graph import build_graph, evaluate
 from mla_hw.hardware import HardwareConfig
@@ -67,6 +70,21 @@ def test_accuracy_contract(name):
     error = relative_error(y[half:] * design.scales["y"], wanted)
     assert len(wanted) >= 24
     assert error <= BOUND * baseline
+    assert not machine.saturated
+
+
+@pytest.mark.parametrize("kv_lora_rank", [1, 2, 4, 8, 16])
+def test_accuracy_contract_of_short_latents(kv_lora_rank):
+    config = dataclasses.replace(load_case("tiny-v3").config, kv_lora_rank=kv_lora_rank)
+    x = np.random.default_rng(9).standard_normal((96, config.hidden_size))
+    weights = random_layer(config, seed=0)
+    graph = build_graph(config)
+    wanted = evaluate(graph, weights, x)["y"][48:]
+    weights_only = evaluate(graph, rounded(fold(weights, x[:48]).operands), x)["y"]
+    case = type("Case", (), {"weights": weights, "x": x})
+    y, design, machine = decode(case, ARRAYS["2x4"], x[:48])
+    error = relative_error(y[48:] * design.scales["y"], wanted)
+    assert error <= BOUND * relative_error(weights_only[48:], wanted)
     assert not machine.saturated
 
 
