@@ -25,6 +25,7 @@ from mla_hw.program.program import Program
 from mla_hw.program.verify import verify_program
 from mla_hw.quant import QuantizedLayer, calibrate, fold, quantize
 from mla_hw.quant.quantize import quantize_hidden
+from mla_hw.registers import POSITION_BITS
 from mla_hw.schedule import Schedule, schedule_layer
 
 __all__ = ["DEFAULT_CONTEXT", "MANIFEST_FORMAT", "Design", "compile_layer", "configuration_hash"]
@@ -235,6 +236,11 @@ def compile_layer(
     config = weights.config
     if context is None:
         context = min(config.max_position_embeddings, DEFAULT_CONTEXT)
+    if context > 1 << POSITION_BITS:
+        raise ConfigError(
+            f"context must be at most {1 << POSITION_BITS}, which the core's position counts to, "
+            f"not {context}"
+        )
     if not 1 <= context <= config.max_position_embeddings:
         raise ConfigError(
             f"context must be from 1 to max_position_embeddings = "

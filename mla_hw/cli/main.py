@@ -114,7 +114,13 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         "--seed", type=_count, default=0, metavar="N", help="of a preset's weights"
     )
     command.add_argument("--no-image", action="store_true", help="leave image.bin out")
-    command.add_argument("--out", type=Path, required=True, metavar="DIR")
+    command.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folder that is made; one that generate made before is replaced",
+    )
     command.set_defaults(run=_generate)
 
 
