@@ -195,7 +195,7 @@ def test_folders_that_are_not_generated(folder, tmp_path):
         simulate(tmp_path)
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("build", "image.bin"))
-    with pytest.raises(ConfigError, match="generated with --no-image"):
+    with pytest.raises(ConfigError, match="generate it without --no-image"):
         simulate(copy)
 
 
