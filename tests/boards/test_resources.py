@@ -170,8 +170,9 @@ def test_counts_of_odd_cores_are_those_of_synthesis(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.synth
-def test_counts_of_a_large_core_are_those_of_synthesis(tmp_path):
-    assert_counts(tmp_path, core_of("small-v2lite", "ecp5", rows=8, columns=16))
+@pytest.mark.parametrize("case", ["small-v2lite", "v2lite-dims"])
+def test_counts_of_large_cores_are_those_of_synthesis(tmp_path, case):
+    assert_counts(tmp_path, core_of(case, "ecp5", rows=8, columns=16))
 
 
 @pytest.mark.slow
