@@ -97,33 +97,41 @@ class Accelerator(wiring.Component):
             config, config_hash=self.configuration_hash
         )
         m.submodules.dispatcher = self.dispatcher = Dispatcher(config)
-        m.submodules.semaphores = self.semaphores = Semaphores(len(_COMMANDS))
-        self.queues = {}
-        for name, command in _COMMANDS.items():
-            self.queues[name] = EngineQueue(command())
-            m.submodules[f"{name}_queue"] = self.queues[name]
-        m.submodules.reader = self.reader = Reader(config)
-        m.submodules.loader = self.loader = Loader(config)
-        m.submodules.weight_fifo = self.weight_fifo = WeightFifo(config)
-        m.submodules.latent_adapter = self.latent_adapter = WidthAdapter(config)
-        m.submodules.latent_ring = self.ring = LatentRing(config)
-        m.submodules.activation_buffer = self.activation = ActivationBuffer(config)
-        m.submodules.array_engine = self.array = ArrayEngine(config)
-        m.submodules.requantizer = self.requantizer = Requantizer(config)
-        m.submodules.score_unit = self.score_unit = ScoreUnit(config)
-        m.submodules.context_accumulator = self.context = ContextAccumulator(config)
-        m.submodules.vector_engine = self.vector = VectorEngine(config)
-        m.submodules.scratch = self.scratch = SimpleMemory(signed(16), config.scratch_depth)
-        m.submodules.rope_row = self.rope_row = SimpleMemory(32, config.qk_rope_head_dim // 2)
-        m.submodules.array_constants = self.array_constants = SimpleMemory(32, config.constants)
-        m.submodules.vector_constants = self.vector_constants = SimpleMemory(32, config.constants)
-        m.submodules.row_buffer = self.row_buffer = OutputBuffer(
-            words=config.row_beats, port_bytes=config.port_bytes, element_bits=8
+
+        def add(name: str, unit: Any) -> Any:
+            """Add a unit that forgets everything when a run begins."""
+            m.submodules[name] = ResetInserter(self.dispatcher.restart)(unit)
+            return unit
+
+        self.semaphores = add("semaphores", Semaphores(len(_COMMANDS)))
+        self.queues = {
+            name: add(f"{name}_queue", EngineQueue(command()))
+            for name, command in _COMMANDS.items()
+        }
+        self.reader = add("reader", Reader(config))
+        self.loader = add("loader", Loader(config))
+        self.weight_fifo = add("weight_fifo", WeightFifo(config))
+        self.latent_adapter = add("latent_adapter", WidthAdapter(config))
+        self.ring = add("latent_ring", LatentRing(config))
+        self.activation = add("activation_buffer", ActivationBuffer(config))
+        self.array = add("array_engine", ArrayEngine(config))
+        self.requantizer = add("requantizer", Requantizer(config))
+        self.score_unit = add("score_unit", ScoreUnit(config))
+        self.context = add("context_accumulator", ContextAccumulator(config))
+        self.vector = add("vector_engine", VectorEngine(config))
+        self.scratch = add("scratch", SimpleMemory(signed(16), config.scratch_depth))
+        self.rope_row = add("rope_row", SimpleMemory(32, config.qk_rope_head_dim // 2))
+        self.array_constants = add("array_constants", SimpleMemory(32, config.constants))
+        self.vector_constants = add("vector_constants", SimpleMemory(32, config.constants))
+        self.row_buffer = add(
+            "row_buffer",
+            OutputBuffer(words=config.row_beats, port_bytes=config.port_bytes, element_bits=8),
         )
-        m.submodules.output_buffer = self.output_buffer = OutputBuffer(
-            words=config.output_words, port_bytes=config.port_bytes, element_bits=16
+        self.output_buffer = add(
+            "output_buffer",
+            OutputBuffer(words=config.output_words, port_bytes=config.port_bytes, element_bits=16),
         )
-        m.submodules.writer = self.writer = Writer(config)
+        self.writer = add("writer", Writer(config))
 
         self._connect_control(m)
         self._connect_reader(m)
@@ -147,7 +155,6 @@ class Accelerator(wiring.Component):
             dispatcher.program_w.eq(self.loader.program),
             dispatcher.overflow.eq(semaphores.overflow),
             semaphores.credit.eq(dispatcher.credit),
-            semaphores.clear.eq(dispatcher.clear),
             registers.running.eq(dispatcher.running),
             registers.halted.eq(dispatcher.halted),
             registers.error.eq(dispatcher.error),
@@ -169,7 +176,10 @@ class Accelerator(wiring.Component):
                 semaphores.give[number].eq(queue.give),
                 dispatcher.busy[number].eq(queue.busy),
             ]
-        m.d.comb += dispatcher.reader_done.eq(self.reader.done)
+        m.d.comb += [
+            dispatcher.reader_done.eq(self.reader.done),
+            dispatcher.on_bus.eq(self.reader.on_bus | self.writer.busy),
+        ]
 
     def _connect_reader(self, m: Module) -> None:
         reader, loader, registers = self.reader, self.loader, self.registers
@@ -185,7 +195,8 @@ class Accelerator(wiring.Component):
         connect_streams(m, self.latent_adapter.o, self.ring.i)
         connect_streams(m, reader.tile, self.ring.tile)
         m.d.comb += [
-            reader.start.eq(self.dispatcher.clear),
+            reader.start.eq(self.dispatcher.restart),
+            reader.stop.eq(self.dispatcher.cancel),
             reader.weights_base.eq(registers.bases[weights]),
             reader.weights_freed.eq(self.weight_fifo.freed),
             reader.release.eq(self.array.release),
@@ -250,7 +261,6 @@ class Accelerator(wiring.Component):
         wiring.connect(m, writer.row, self.row_buffer.read)
         wiring.connect(m, writer.output, self.output_buffer.read)
         m.d.comb += [
-            writer.start.eq(self.dispatcher.clear),
             self.dispatcher.write_error.en.eq(writer.error),
             self.dispatcher.write_error.address.eq(writer.error_address),
         ]

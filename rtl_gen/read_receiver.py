@@ -59,10 +59,8 @@ class ReadReceiver(wiring.Component):
     load : :py:`Out(stream.Signature(load_beat_layout(config)))`
     finished : :py:`Out(1)`
         Pulse with the last beat of a STREAM or TILE at its destination.
-    start : :py:`In(1)`
-        Clears ``error``.
     error : :py:`Out(1)`
-        A burst was answered with an error since ``start``.
+        A burst was answered with an error since the reset.
     error_address : :py:`Out(ADDRESS_BITS)`
         Byte address of the first such burst.
     """
@@ -72,7 +70,6 @@ class ReadReceiver(wiring.Component):
     latents: stream.Interface
     load: stream.Interface
     finished: Signal
-    start: Signal
     error: Signal
     error_address: Signal
 
@@ -88,7 +85,6 @@ class ReadReceiver(wiring.Component):
             "latents": Out(stream.Signature(port_word_layout(config))),
             "load": Out(stream.Signature(load_beat_layout(config))),
             "finished": Out(1),
-            "start": In(1),
             "error": Out(1),
             "error_address": Out(ADDRESS_BITS),
         })
@@ -138,9 +134,7 @@ class ReadReceiver(wiring.Component):
         ]
 
         failed_at = Signal(read_beat_address_bits(config), reset_less=True)
-        with m.If(self.start):
-            m.d.sync += self.error.eq(0)
-        with m.Elif(r.valid & is_error(r.resp) & ~self.error):
+        with m.If(r.valid & is_error(r.resp) & ~self.error):
             m.d.sync += [self.error.eq(1), failed_at.eq(burst.address)]
         m.d.comb += self.error_address.eq(failed_at << exact_log2(config.port_bytes))
 

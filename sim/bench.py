@@ -160,6 +160,9 @@ module {top} (
     input flip,          // strobe: exclusive or of one word of the memory
     input [31:0] flip_word,
     input [{data_bits}-1:0] flip_mask,
+    input refuse,        // the memory answers addresses from .. to with an error
+    input [{address_bits}-1:0] refuse_first,
+    input [{address_bits}-1:0] refuse_last,
     input dump,          // strobe: write dump_<token>_<number>.hex; the next token begins
     input arm,           // strobe: the next `limit` cycles are awaited
     input [63:0] limit,
@@ -190,6 +193,9 @@ module {top} (
         .clk(clk),
         .rst(rst),
         .log(log),
+        .refuse(refuse),
+        .refuse_first(refuse_first),
+        .refuse_last(refuse_last),
 {memory_ports}
     );
 

@@ -23,7 +23,10 @@ class _Core:
 
     def __init__(self, dut) -> None:
         self.dut = dut
-        for name in ("load", "flip", "flip_word", "flip_mask", "dump", "arm", "limit"):
+        for name in (
+            *("load", "flip", "flip_word", "flip_mask", "dump", "arm", "limit"),
+            *("refuse", "refuse_first", "refuse_last"),
+        ):
             getattr(dut, name).value = 0
         dut.rst.value = 1
         self.registers = AxiLite(dut, dut.clk)
@@ -50,10 +53,15 @@ class _Core:
             self.dut.flip_word.value = word
             self.dut.flip_mask.value = mask
             await self.strobe("flip")
+        self.dut.refuse.value = token["refused"] is not None
+        self.dut.refuse_first.value, self.dut.refuse_last.value = token["refused"] or (0, 0)
         self.dut.limit.value = token["limit"]
         await self.strobe("arm")
-        for address, value in token["writes"]:
-            await self.registers.write(address, value)
+        await self.write_all(token["writes"])
+        if token["later"]:
+            cycles, writes = token["later"]
+            await ClockCycles(self.dut.clk, cycles)
+            await self.write_all(writes)
         if self.dut.attention.value != 1:
             await RisingEdge(self.dut.attention)
         await RisingEdge(self.dut.clk)

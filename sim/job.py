@@ -69,12 +69,18 @@ class TokenJob:
         Byte addresses and what is written into the memory before, in whole port words.
     flips : sequence of (int, int)
         Byte addresses and masks: bits of the memory that are inverted before.
+    refused : (int, int), optional
+        First and last byte address that the memory answers with an error.
+    later : (int, sequence of (int, int)), optional
+        Cycles after the last of ``writes``, and what is written to registers then.
     """
 
     writes: Sequence[tuple[int, int]]
     limit: int
     patch: Sequence[tuple[int, bytes]] = field(default=(), repr=False)
     flips: Sequence[tuple[int, int]] = ()
+    refused: tuple[int, int] | None = None
+    later: tuple[int, Sequence[tuple[int, int]]] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

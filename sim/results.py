@@ -233,6 +233,8 @@ class LogReader:
                 log.writes.append(Write(int(address, 16), content, int(strobes, 16)))
             case "begin":
                 log.begun = True
+                # What came before belongs to a run that was ended with instructions under way.
+                log.events.clear()
             case "halt":
                 log.halt = int(rest[0])
             case "violation":

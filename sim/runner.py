@@ -145,7 +145,6 @@ class CoreSimulation:
         image: bytes,
         *,
         memory: MemoryMode,
-        errors: tuple[int, int] | None = None,
     ) -> Generator[TokenResult]:
         """Simulate; yield the result of every token as soon as it is there.
 
@@ -157,8 +156,6 @@ class CoreSimulation:
         image : bytes
             Content of the memory from address 0; the rest is 0.
         memory : MemoryMode
-        errors : (int, int), optional
-            First and last byte address that are answered with an error.
 
         Raises
         ------
@@ -171,7 +168,7 @@ class CoreSimulation:
         self._write_image(run / "image.hex", image)
         job.write(run, self.bench.port_bytes)
         log = self.folder / "run.log"
-        process = self._launch("test", self._test_keywords(run, memory, errors), log)
+        process = self._launch("test", self._test_keywords(run, memory), log)
         reader = LogReader(run / "log.txt", len(self.bench.dumps))
         try:
             for index in range(len(job.tokens)):
@@ -214,12 +211,8 @@ class CoreSimulation:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def _test_keywords(
-        self, run: Path, memory: MemoryMode, errors: tuple[int, int] | None
-    ) -> dict[str, Any]:
+    def _test_keywords(self, run: Path, memory: MemoryMode) -> dict[str, Any]:
         plusargs = memory.plusargs
-        if errors:
-            plusargs += [f"+error_first={errors[0]:x}", f"+error_last={errors[1]:x}"]
         test_args = []
         if self.waves:
             self.waves.parent.mkdir(parents=True, exist_ok=True)

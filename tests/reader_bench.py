@@ -3,7 +3,7 @@
 from collections import Counter
 
 import numpy as np
-from amaranth.hdl import Module
+from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import stream
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
@@ -36,6 +36,8 @@ class Bench(Component):
             "command": In(stream.Signature(reader_command_layout())),
             "axi": Out(axi4_read_signature(data_bits=8 * config.port_bytes)),
             "start": In(1),
+            "stop": In(1),
+            "on_bus": Out(1),
             "weights_base": In(32),
             "weights": Out(stream.Signature(port_word_layout(config))),
             "weights_freed": In(1),
@@ -51,7 +53,8 @@ class Bench(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.reader = reader = Reader(self.config)
+        reader = Reader(self.config)
+        m.submodules.reader = ResetInserter(self.start)(reader)
         m.submodules.loader = loader = Loader(self.config)
         m.submodules.adapter = adapter = WidthAdapter(self.config)
         connect(m, flipped(self.command), reader.command)
@@ -66,6 +69,8 @@ class Bench(Component):
         m.d.comb += [
             reader.load_done.eq(loader.done),
             reader.start.eq(self.start),
+            reader.stop.eq(self.stop),
+            self.on_bus.eq(reader.on_bus),
             reader.weights_base.eq(self.weights_base),
             reader.weights_freed.eq(self.weights_freed),
             reader.release.eq(self.release),

@@ -10,7 +10,7 @@ import numpy as np
 
 from mla_hw.cli.hidden_rows import HiddenRows
 from mla_hw.cli.output_folder import check_output
-from mla_hw.cli.simulation_run import Corruption, SimulationRun
+from mla_hw.cli.simulation_run import Corruption, Interruption, SimulationRun
 from mla_hw.cli.versions import tool_versions
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
@@ -21,7 +21,7 @@ from sim.job import MemoryMode
 from sim.runner import PRIMITIVES, CoreSimulation
 from sim.waves import save_file
 
-__all__ = ["Corruption", "Difference", "SimulationReport", "simulate"]
+__all__ = ["Corruption", "Difference", "Interruption", "SimulationReport", "simulate"]
 
 _RESULTS = "results"
 
@@ -105,6 +105,7 @@ def simulate(
     json_path: Path | str | None = None,
     progress: Callable[[str], None] | None = None,
     corrupt: Sequence[Corruption] = (),
+    interrupt: Sequence[Interruption] = (),
 ) -> SimulationReport:
     """Decode rows one after another on the simulated core, and compare every bit after each.
 
@@ -135,6 +136,8 @@ def simulate(
         Called with one line of text at each step.
     corrupt : sequence of Corruption
         For tests: what the core is to see wrongly.
+    interrupt : sequence of Interruption
+        For tests: runs that are to end with an error, ahead of the token's whole run.
 
     Raises
     ------
@@ -153,7 +156,15 @@ def simulate(
     for path, option in ((output, "--output"), (json_path, "--json")):
         if path is not None:
             check_output(path, option)
-    run = SimulationRun(design, rows, prefill=prefill, mode=mode, corrupt=corrupt, progress=say)
+    run = SimulationRun(
+        design,
+        rows,
+        prefill=prefill,
+        mode=mode,
+        corrupt=corrupt,
+        interrupt=interrupt,
+        progress=say,
+    )
     results = folder / _RESULTS
     name = f"{simulator}-waves" if waves else simulator
     simulation = CoreSimulation(

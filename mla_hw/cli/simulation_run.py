@@ -13,14 +13,14 @@ from mla_hw.cli.hidden_rows import HiddenRows
 from mla_hw.cycles.timeline import Timeline, predict, split_phases
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
-from mla_hw.registers import COUNTERS, register
+from mla_hw.registers import COUNTERS, ERRORS, ErrorCode, register
 from sim.check import Difference, MemoryMirror, first_difference
 from sim.job import Job, MemoryMode, TokenJob
 from sim.results import TokenResult
 from sim.runner import CoreSimulation
 from sim.trace import TracedInstruction, pair
 
-__all__ = ["Corruption", "SimulationRun"]
+__all__ = ["Corruption", "Interruption", "SimulationRun"]
 
 #: What is predicted where the simulated memory has no fixed latency.
 _NOMINAL_LATENCY = 32
@@ -51,6 +51,28 @@ class Corruption:
     token: int = 0
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Interruption:
+    """Run of a token that is to end with an error, ahead of the one that counts: to test restarts.
+
+    Parameters
+    ----------
+    token : int
+        Position.
+    code : ErrorCode
+        Error that the core must report.
+    abort_after : int, optional
+        Cycles after the start until the abort bit is written.
+    refused : (str, int), optional
+        Region and byte within it: the memory answers this beat with an error.
+    """
+
+    token: int
+    code: ErrorCode
+    abort_after: int | None = None
+    refused: tuple[str, int] | None = None
+
+
 class SimulationRun:
     """Everything that becomes known of a simulation.
 
@@ -64,6 +86,7 @@ class SimulationRun:
         Tokens that are not simulated.
     mode : MemoryMode
     corrupt : sequence of Corruption
+    interrupt : sequence of Interruption
     progress : callable
         Called with one line of text at each step.
 
@@ -89,6 +112,7 @@ class SimulationRun:
         prefill: int,
         mode: MemoryMode,
         corrupt: Sequence[Corruption],
+        interrupt: Sequence[Interruption],
         progress: Callable[[str], None],
     ) -> None:
         self.design, self.rows, self.prefill, self.mode = design, rows, prefill, mode
@@ -112,6 +136,10 @@ class SimulationRun:
         self.traces: list[list[TracedInstruction]] = []
         self.saturated: Counter[str] = Counter()
         self._corrupt = corrupt
+        self._runs: list[tuple[int, Interruption | None]] = []
+        for token in range(prefill, len(rows.x)):
+            self._runs += [(token, item) for item in interrupt if item.token == token]
+            self._runs.append((token, None))
 
     def simulate(self, simulation: CoreSimulation) -> None:
         """Run the core token by token; stop at the first difference."""
@@ -121,12 +149,19 @@ class SimulationRun:
         tokens = len(self.rows.x)
         with closing(simulation.run(self._job(), self.design.image, memory=self.mode)) as results:
             for result in results:
-                token = self.prefill + result.index
+                token, interruption = self._runs[result.index]
                 if result.registers.get("hash", wanted_hash) != wanted_hash:
                     raise ConfigError(
                         f"The core has the configuration hash {result.registers['hash']:016x}, "
                         f"manifest.json {wanted_hash:016x}: generate the folder again"
                     )
+                if interruption:
+                    # What it has written is what the whole run will write.
+                    mirror.write(result.log.writes)
+                    self.difference = _not_interrupted(result, interruption)
+                    if self.difference:
+                        break
+                    continue
                 before = self.machine.saturated.copy()
                 self.machine.write_hidden(self._x[token])
                 self.machine.run(token)
@@ -137,7 +172,7 @@ class SimulationRun:
                 )
                 self.results.append(result.without_memories())
                 self.y.append(mirror.content[region.offset : region.end].view("<i2").copy())
-                timeline = self.timelines[result.index]
+                timeline = self.timelines[token - self.prefill]
                 self.traces.append(pair(timeline.instructions, result.log.events))
                 verdict = "differs" if self.difference else "bit-exact"
                 self.say(f"token {token + 1} of {tokens}: {result.cycles} cycles, {verdict}")
@@ -215,7 +250,7 @@ class SimulationRun:
     def cycles_per_second(self) -> float:
         """Return simulated cycles per second of wall time."""
         seconds = sum(result.seconds for result in self.results)
-        return sum(result.cycles for result in self.results) / seconds
+        return sum(result.cycles for result in self.results) / seconds if seconds else 0.0
 
     def _job(self) -> Job:
         core, regions = self.design.core, self.design.regions
@@ -234,13 +269,13 @@ class SimulationRun:
         )
         return Job(
             setup=setup,
-            tokens=[self._token(token) for token in range(self.prefill, len(self.rows.x))],
+            tokens=[self._token(token, interruption) for token, interruption in self._runs],
             latch=[(register("control").address, _bit("control", "latch"))],
             reads={name: _words(name) for name in reads},
             acknowledge=[(register("interrupt_status").address, register("interrupt_status").mask)],
         )
 
-    def _token(self, token: int) -> TokenJob:
+    def _token(self, token: int, interruption: Interruption | None) -> TokenJob:
         core, regions = self.design.core, self.design.regions
         row = self._x[token].astype("<i2").tobytes()
         patch = [(regions["x"].offset, row + bytes(-len(row) % core.port_bytes))]
@@ -249,6 +284,14 @@ class SimulationRun:
             content = self.machine.memory[start : start + self.prefill * core.row_bytes]
             patch.append((start, content.tobytes()))
         predicted = self.timelines[token - self.prefill].total
+        refused = later = None
+        if interruption and interruption.refused:
+            name, offset = interruption.refused
+            address = regions[name].offset + offset
+            refused = (address - address % core.port_bytes, address)
+        if interruption and interruption.abort_after is not None:
+            abort = (register("control").address, _bit("control", "abort"))
+            later = (interruption.abort_after, [abort])
         return TokenJob(
             writes=[
                 (register("position").address, token),
@@ -261,7 +304,18 @@ class SimulationRun:
                 for item in self._corrupt
                 if item.token == token
             ],
+            refused=refused,
+            later=later,
         )
+
+
+def _not_interrupted(result: TokenResult, wanted: Interruption) -> Difference | None:
+    """Say how a run has ended that was to end with an error, if not with that one."""
+    code = ErrorCode(result.registers.get("error_code", ErrorCode.NONE))
+    if result.stopped is None and code is wanted.code:
+        return None
+    got = result.stopped or ERRORS[code]
+    return Difference(token=wanted.token, buffer="run", expected=ERRORS[wanted.code], got=got)
 
 
 def _bit(name: str, field: str) -> int:

@@ -23,8 +23,9 @@ __all__ = [
 
 #: From the start pulse to the cycle in which it takes effect, from which runs are counted.
 START_TO_CLEAR = 1
-#: From the start pulse to the offer of the command that loads the program.
-START_TO_LOAD = 2
+#: From the start pulse to the offer of the command that loads the program: the units are reset in
+#: the cycle before.
+START_TO_LOAD = 3
 #: From the end of that command to the first word of instruction 0.
 LOAD_TO_FETCH = 1
 #: From the cycle in which an instruction leaves the dispatcher to the first word of the next.

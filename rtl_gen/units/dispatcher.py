@@ -34,7 +34,9 @@ class Dispatcher(wiring.Component):
     (:mod:`mla_hw.cycles.dispatcher`), besides waiting for its queue.
 
     The first error, or ``abort``, ends the run: nothing is dispatched any more, ``cancel`` makes
-    the queues drop what has not started, and ``halted`` comes when the engines are idle.
+    the queues drop what has not started and the reader issue nothing, and ``halted`` comes when
+    the memory port is idle. What is left in engines and buffers then, ``restart`` of the next run
+    clears.
 
     Parameters
     ----------
@@ -56,6 +58,8 @@ class Dispatcher(wiring.Component):
         The reader has ended its oldest instruction.
     busy : :py:`In(len(ENGINE_COMMANDS))`
         Engines whose queues hold instructions or that have some under way.
+    on_bus : :py:`In(1)`
+        Bursts are under way, or may be from the next cycle on.
     overflow : :py:`In(1)`
         A semaphore was given too often.
     read_error, write_error : :py:`In(fault_layout())`
@@ -65,11 +69,14 @@ class Dispatcher(wiring.Component):
     credit : :py:`Out(SEMAPHORES)`
         Semaphores that POST gives in this cycle.
     clear : :py:`Out(1)`
-        Pulse in the cycle after an accepted start: state of earlier runs is to be forgotten.
+        Pulse in the cycle after an accepted start, the first of the run.
+    restart : :py:`Out(1)`
+        Pulse in the cycle after ``clear``, one before the first command: resets everything that
+        may hold state of an earlier run.
     running : :py:`Out(1)`
         From the cycle after an accepted start to the cycle of ``halted``.
     cancel : :py:`Out(1)`
-        From the cycle after an error to ``halted``.
+        From the cycle after an error to ``clear``.
     halted : :py:`Out(1)`
         Pulse at the end of every run.
     error : :py:`Out(error_layout())`
@@ -84,6 +91,7 @@ class Dispatcher(wiring.Component):
     program_w: data.View
     reader_done: Signal
     busy: Signal
+    on_bus: Signal
     overflow: Signal
     read_error: data.View
     write_error: data.View
@@ -93,6 +101,7 @@ class Dispatcher(wiring.Component):
     writer: stream.Interface
     credit: Signal
     clear: Signal
+    restart: Signal
     running: Signal
     cancel: Signal
     halted: Signal
@@ -109,6 +118,7 @@ class Dispatcher(wiring.Component):
             "program_w": In(program_write_layout(config)),
             "reader_done": In(1),
             "busy": In(len(ENGINE_COMMANDS)),
+            "on_bus": In(1),
             "overflow": In(1),
             "read_error": In(fault_layout()),
             "write_error": In(fault_layout()),
@@ -118,6 +128,7 @@ class Dispatcher(wiring.Component):
             },
             "credit": Out(SEMAPHORES),
             "clear": Out(1),
+            "restart": Out(1),
             "running": Out(1),
             "cancel": Out(1),
             "halted": Out(1),
@@ -268,12 +279,14 @@ class Dispatcher(wiring.Component):
     def _sequence(self, m, kind, executing, issue, valid, broken, index):
         """Drive a run from start to halted, and stop dispatching at the first error."""
         fault: Any = Signal(error_layout())
-        m.d.sync += self.clear.eq(0)
+        m.d.sync += [self.clear.eq(0), self.restart.eq(self.clear)]
         with m.FSM():
             with m.State("IDLE"), m.If(self.start):
                 m.d.sync += [self.running.eq(1), self.clear.eq(1)]
                 m.next = "CLEAR"
             with m.State("CLEAR"):
+                m.next = "RESTART"
+            with m.State("RESTART"):
                 m.next = "LOAD"
             with m.State("LOAD"):
                 self._offer_load(m)
@@ -292,7 +305,8 @@ class Dispatcher(wiring.Component):
                     m.next = "END"
                 with m.If(issue & (broken != ErrorCode.NONE)):
                     m.d.comb += [fault.en.eq(1), fault.code.eq(broken)]
-            with m.State("END"), m.If(~self.busy.any()):
+            # After an error the engines may wait for ever for what was cancelled.
+            with m.State("END"), m.If(~Mux(self.cancel, self.on_bus, self.busy.any())):
                 m.d.comb += self.halted.eq(1)
                 m.d.sync += self.running.eq(0)
                 m.next = "IDLE"
@@ -305,12 +319,12 @@ class Dispatcher(wiring.Component):
         ):
             with m.If(condition):
                 m.d.comb += [fault.en.eq(1), fault.code.eq(code), fault.address.eq(where)]
-        # Until the clear, faults are those of an earlier run.
-        with m.If(self.running & ~self.clear & ~self.cancel):
+        # Until the restart, faults are those of an earlier run.
+        with m.If(self.running & ~self.clear & ~self.restart & ~self.cancel):
             m.d.comb += [self.error.eq(fault), self.error.program_counter.eq(index)]
         with m.If(self.error.en):
             m.d.sync += self.cancel.eq(1)
-        with m.If(self.halted):
+        with m.If(self.clear):
             m.d.sync += self.cancel.eq(0)
 
     def _offer_load(self, m):

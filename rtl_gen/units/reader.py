@@ -57,9 +57,13 @@ class Reader(wiring.Component):
         Pulse at the end of an instruction, in program order: LOAD when the loader reports it,
         STREAM and TILE when their last beat is at its destination.
     start : :py:`In(1)`
-        The next STREAM begins at ``weights_base``; clears ``error``.
+        The next STREAM begins at ``weights_base``.
     weights_base : :py:`In(ADDRESS_BITS)`
         Byte address.
+    stop : :py:`In(1)`
+        No burst is issued from the second cycle after it on.
+    on_bus : :py:`Out(1)`
+        Bursts are under way, or one is about to be issued.
     axi : :py:`Out(axi4_read_signature(...))`
         Read channels of the memory port.
     weights : :py:`Out(stream.Signature(port_word_layout(config)))`
@@ -79,7 +83,7 @@ class Reader(wiring.Component):
     load_done : :py:`In(1)`
         The loader's ``done``.
     error : :py:`Out(1)`
-        A burst was answered with an error since ``start``; its data are taken as they are.
+        A burst was answered with an error since the reset; its data are taken as they are.
     error_address : :py:`Out(ADDRESS_BITS)`
         Byte address of the first such burst.
     """
@@ -88,6 +92,8 @@ class Reader(wiring.Component):
     done: Signal
     start: Signal
     weights_base: Signal
+    stop: Signal
+    on_bus: Signal
     axi: Any
     weights: stream.Interface
     weights_freed: Signal
@@ -107,6 +113,8 @@ class Reader(wiring.Component):
             "done": Out(1),
             "start": In(1),
             "weights_base": In(ADDRESS_BITS),
+            "stop": In(1),
+            "on_bus": Out(1),
             "axi": Out(
                 axi4_read_signature(address_bits=ADDRESS_BITS, data_bits=8 * config.port_bytes)
             ),
@@ -144,7 +152,6 @@ class Reader(wiring.Component):
         connect(m, receiver.latents, flipped(self.latents))
         connect(m, receiver.load, flipped(self.load))
         m.d.comb += [
-            receiver.start.eq(self.start),
             self.error.eq(receiver.error),
             self.error_address.eq(receiver.error_address),
         ]
@@ -278,6 +285,7 @@ class Reader(wiring.Component):
             & ~(planned.opens_block & (free_blocks == 0))
             & bursts.i.ready
             & ~issue
+            & ~self.stop
         )
         m.d.comb += [
             issue.eq(granted & (~address.valid | address.ready)),
@@ -296,6 +304,7 @@ class Reader(wiring.Component):
             m.d.sync += address.valid.eq(0)
         m.d.comb += [address.addr.eq(beat_address << self._byte_bits), address.len.eq(length)]
         drive_address_constants(m, address, config.port_bytes)
+        m.d.comb += self.on_bus.eq(granted | address.valid | bursts.o.valid)
 
     def _finish(self, m: Module, under_way, finished: Signal) -> None:
         """Report ends in program order; data may end an instruction before an earlier LOAD."""

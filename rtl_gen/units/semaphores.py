@@ -37,8 +37,6 @@ class Semaphores(wiring.Component):
         Semaphores that each engine gives in this cycle.
     credit : :py:`In(SEMAPHORES)`
         Semaphores that the dispatcher gives in this cycle.
-    clear : :py:`In(1)`
-        All counters become 0.
     available : :py:`Out(SEMAPHORES)`
         Counters above 0.
     overflow : :py:`Out(1)`
@@ -48,7 +46,6 @@ class Semaphores(wiring.Component):
     take: Any
     give: Any
     credit: Signal
-    clear: Signal
     available: Signal
     overflow: Signal
 
@@ -59,7 +56,6 @@ class Semaphores(wiring.Component):
             "take": In(masks),
             "give": In(masks),
             "credit": In(SEMAPHORES),
-            "clear": In(1),
             "available": Out(SEMAPHORES),
             "overflow": Out(1),
         })
@@ -86,10 +82,6 @@ class Semaphores(wiring.Component):
                 self.available[i].eq(give[i] | (without != 0)),
                 beyond[i].eq(total[_COUNT_BITS]),
             ]
-            with m.If(self.clear):
-                m.d.sync += [count.eq(0), self.available[i].eq(0), beyond[i].eq(0)]
-        with m.If(self.clear):
-            m.d.sync += [take.eq(0), credit.eq(0)]
-        m.d.sync += self.overflow.eq(beyond.any() & ~self.clear)
+        m.d.sync += self.overflow.eq(beyond.any())
 
         return m

@@ -41,14 +41,10 @@ class WidthAdapter(wiring.Component):
         Beats; the words behind the first ``words`` ones are dropped. ``words`` is ignored where
         a beat is narrower than a word.
     o : :py:`Out(stream.Signature(column_word_layout(config)))`
-    restart : :py:`In(1)`
-        Forget what is left of the current beat, or what has been joined so far. Nothing is taken in
-        this cycle.
     """
 
     i: stream.Interface
     o: stream.Interface
-    restart: Signal
 
     def __init__(self, config: CoreConfig) -> None:
         self.config = config
@@ -56,7 +52,6 @@ class WidthAdapter(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(port_word_layout(config))),
             "o": Out(stream.Signature(column_word_layout(config))),
-            "restart": In(1),
         })
 
     def elaborate(self, platform):
@@ -78,11 +73,9 @@ class WidthAdapter(wiring.Component):
         m.d.comb += [
             self.o.payload.eq(beat[:word_bits]),
             self.o.valid.eq(left != 0),
-            self.i.ready.eq(((left == 0) | ((left == 1) & self.o.ready)) & ~self.restart),
+            self.i.ready.eq((left == 0) | ((left == 1) & self.o.ready)),
         ]
-        with m.If(self.restart):
-            m.d.sync += left.eq(0)
-        with m.Elif(self.i.ready):
+        with m.If(self.i.ready):
             m.d.sync += left.eq(Mux(self.i.valid, self.i.p.words, 0))
         with m.Elif(self.o.ready):
             m.d.sync += left.eq(left - 1)
@@ -101,7 +94,7 @@ class WidthAdapter(wiring.Component):
 
         m.d.comb += [
             self.o.payload.eq(word),
-            self.i.ready.eq((~self.o.valid | self.o.ready) & ~self.restart),
+            self.i.ready.eq(~self.o.valid | self.o.ready),
         ]
         with m.If(self.i.ready):
             m.d.sync += self.o.valid.eq(0)
@@ -111,5 +104,3 @@ class WidthAdapter(wiring.Component):
                     held.eq(held + 1),  # the number of beats is a power of two
                     self.o.valid.eq(held == n_beats - 1),
                 ]
-        with m.If(self.restart):
-            m.d.sync += [held.eq(0), self.o.valid.eq(0)]

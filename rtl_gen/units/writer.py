@@ -53,10 +53,8 @@ class Writer(wiring.Component):
         Read port of the output buffer.
     axi : :py:`Out(axi4_write_signature(...))`
         Write channels of the memory port.
-    start : :py:`In(1)`
-        Clears ``error``.
     error : :py:`Out(1)`
-        A burst was answered with an error since ``start``.
+        A burst was answered with an error since the reset.
     error_address : :py:`Out(ADDRESS_BITS)`
         Byte address of the first such burst.
     """
@@ -67,7 +65,6 @@ class Writer(wiring.Component):
     row: Any
     output: Any
     axi: Any
-    start: Signal
     error: Signal
     error_address: Signal
 
@@ -83,7 +80,6 @@ class Writer(wiring.Component):
             "axi": Out(
                 axi4_write_signature(address_bits=ADDRESS_BITS, data_bits=8 * config.port_bytes)
             ),
-            "start": In(1),
             "error": Out(1),
             "error_address": Out(ADDRESS_BITS),
         })
@@ -141,9 +137,7 @@ class Writer(wiring.Component):
             m.d.sync += self.busy.eq(0)
 
         failed_at = Signal(address_bits, reset_less=True)
-        with m.If(self.start):
-            m.d.sync += self.error.eq(0)
-        with m.Elif(b.valid & b.ready & is_error(b.resp) & ~self.error):
+        with m.If(b.valid & b.ready & is_error(b.resp) & ~self.error):
             m.d.sync += [self.error.eq(1), failed_at.eq(answers.o.p.address)]
         m.d.comb += self.error_address.eq(failed_at << byte_bits)
 

@@ -11,8 +11,8 @@
 // and W, three of four offer a beat or a response, and latencies are 1 to 64 cycles. One draw per
 // cycle, whatever happens: the sequence depends on nothing but S.
 //
-// Beats from +error_first to +error_last (byte addresses, hexadecimal) are answered with SLVERR, those
-// beyond the memory with DECERR; neither is written.
+// Beats from refuse_first to refuse_last (byte addresses) are answered with SLVERR while `refuse` is
+// high, those beyond the memory with DECERR; neither is written.
 module axi_memory #(
     parameter ADDRESS_BITS = 32,
     parameter DATA_BITS = 64,
@@ -22,6 +22,9 @@ module axi_memory #(
     input clk,
     input rst,
     input [31:0] log,  // file for write beats: "write ADDRESS DATA STROBES"
+    input refuse,      // addresses from first to last are answered with SLVERR
+    input [ADDRESS_BITS-1:0] refuse_first,
+    input [ADDRESS_BITS-1:0] refuse_last,
 
     input ar_valid,
     output reg ar_ready,
@@ -55,13 +58,9 @@ module axi_memory #(
 
     integer latency;
     reg [31:0] seed;
-    reg [ADDRESS_BITS-1:0] error_first, error_last;
-    reg errors;
     initial begin
         if (!$value$plusargs("memory_latency=%d", latency)) latency = 32;
         if (!$value$plusargs("memory_seed=%d", seed)) seed = 0;
-        errors = $value$plusargs("error_first=%h", error_first) != 0;
-        if (!$value$plusargs("error_last=%h", error_last)) error_last = error_first;
         for (i = 0; i < WORDS; i = i + 1) data[i] = 0;
         $readmemh("image.hex", data);
     end
@@ -96,7 +95,7 @@ module axi_memory #(
 
     function [1:0] answer(input [ADDRESS_BITS-1:0] where);
         if ({1'b0, where} >> SHIFT >= WORDS) answer = DECERR;
-        else if (errors && where >= error_first && where <= error_last) answer = SLVERR;
+        else if (refuse && where >= refuse_first && where <= refuse_last) answer = SLVERR;
         else answer = OKAY;
     endfunction
 

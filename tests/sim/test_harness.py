@@ -53,17 +53,13 @@ def token(*, beats=64, burst=16, fault=Fault.NONE, limit=10_000, source=SOURCE, 
     return TokenJob(writes=list(writes.items()), limit=limit, **keywords)
 
 
-def run(simulation, *tokens, memory=FIXED, image=None, errors=None):
+def run(simulation, *tokens, memory=FIXED, image=None):
     job = Job(
         tokens=tokens,
         reads={"cycles": [Register.CYCLES], "refused": [Register.REFUSED]},
         acknowledge=[(Register.STATUS, 1)],
     )
-    return list(
-        simulation.run(
-            job, random_image() if image is None else image, memory=memory, errors=errors
-        )
-    )
+    return list(simulation.run(job, random_image() if image is None else image, memory=memory))
 
 
 def random_image():
@@ -164,13 +160,18 @@ def test_tokens_patches_and_flips(simulation):
 
 
 def test_errors(simulation):
-    (result,) = run(simulation, token(), errors=(SOURCE + 0x20, SOURCE + 0x37))
-    assert result.stopped is None
-    assert result.registers["refused"] == 3
-    (result,) = run(simulation, token(), errors=(DESTINATION + 0x88, DESTINATION + 0x88))
-    assert result.registers["refused"] == 1
-    assert DESTINATION + 0x88 not in written(result)
-    assert len(written(result)) == 63
+    reads, writes, after = run(
+        simulation,
+        token(refused=(SOURCE + 0x20, SOURCE + 0x37)),
+        token(refused=(DESTINATION + 0x88, DESTINATION + 0x88)),
+        token(),
+    )
+    assert reads.stopped is None
+    assert reads.registers["refused"] == 3
+    assert writes.registers["refused"] == 1
+    assert DESTINATION + 0x88 not in written(writes)
+    assert len(written(writes)) == 63
+    assert after.registers["refused"] == 0
     (result,) = run(simulation, token(source=MEMORY_BYTES - 0x80))
     assert result.registers["refused"] == 48
 

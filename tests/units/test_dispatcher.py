@@ -107,11 +107,13 @@ class Run:
     cancelled: bool = False
 
 
-def run(config, words, *, position=0, pause=0.0, busy=(), stimulus=None, max_cycles=40_000):
+def run(
+    config, words, *, position=0, pause=0.0, busy=(), on_bus=-1, stimulus=None, max_cycles=40_000
+):
     """Run a program; the engines take commands at random, ``pause`` is how often they do not.
 
-    ``busy`` are the cycles after the last push for which each engine is at work, ``stimulus`` is
-    called with (ctx, dut, cycle) in every cycle.
+    ``busy`` are the cycles after the last push for which each engine is at work, ``on_bus`` those
+    for which bursts are under way; ``stimulus`` is called with (ctx, dut, cycle) in every cycle.
     """
     dut = Dispatcher(config)
     out = Run()
@@ -143,6 +145,7 @@ def run(config, words, *, position=0, pause=0.0, busy=(), stimulus=None, max_cyc
             for port in ports.values():
                 ctx.set(port.ready, rng.random() >= pause)
             ctx.set(dut.busy, sum((now <= work + n) << i for i, n in enumerate(busy)))
+            ctx.set(dut.on_bus, now <= work + on_bus)
             if stimulus:
                 stimulus(ctx, dut, now)
             for engine, port in ports.items():
@@ -440,7 +443,8 @@ def test_stops_at_a_fault(case):
         if now >= when:
             ctx.set(getattr(dut, port), value)
 
-    result = run(SMALL, words, busy=[0, 25, 0, 0], stimulus=stimulus)
+    # The engines may never become idle again: bursts are what has to end.
+    result = run(SMALL, words, busy=[0, 1 << 20, 0, 0], on_bus=25, stimulus=stimulus)
     # The instruction that is fetched at that moment is NEXT.
     assert result.error == (code, 2, address)
     assert result.cancelled
@@ -449,12 +453,12 @@ def test_stops_at_a_fault(case):
 
 
 def test_faults_of_an_earlier_run_are_ignored():
-    """A fault is a level that the clear pulse takes away."""
+    """A fault is a level that the restart takes away."""
 
     def stimulus(ctx, dut, now):
         if now == 0:
             ctx.set(dut.read_error, {"en": 1, "address": 0x80})
-        if now >= 1 and not ctx.get(dut.clear):
+        if now > 1 and not ctx.get(dut.restart):
             ctx.set(dut.read_error, {"en": 0})
 
     result = run(SMALL, Program((make("HALT"),)).encode(), stimulus=stimulus)

@@ -15,8 +15,8 @@ from rtl_gen.axi import AXI4_SIGNALS, axi4_signature
 from rtl_gen.units.reader import Reader
 from tests.axi import AxiMemory, Pauses
 from tests.configs import ODD, SMALL, WIDE, small_core
-from tests.reader_bench import Bench, Run, commands_for, encode
-from tests.streams import convert, put, simulate
+from tests.reader_bench import MEMORY_BYTES, Bench, Run, commands_for, encode
+from tests.streams import convert, pause, put, simulate
 
 CONFIGS = {
     "small": SMALL,
@@ -164,6 +164,54 @@ def test_stream_restarts_and_error_is_sticky():
 
     simulate(dut, testbench, background=[memory.reads])
     assert words == [beat * port % 256 for beat in range(23)] + [64, 64 + port]
+
+
+@pytest.mark.parametrize("after", [0, 1, 2, 7, 40, 150])
+def test_stop_leaves_the_bus_idle(after):
+    """What has been offered comes to its end, nothing is offered any more."""
+    config = SMALL
+    dut = Bench(config)
+    memory = AxiMemory(
+        dut.axi,
+        bytearray(MEMORY_BYTES),
+        port_bytes=config.port_bytes,
+        latency=20,
+        pauses=Pauses(np.random.default_rng(after)),
+    )
+
+    async def testbench(ctx):
+        ctx.set(dut.tile.ready, 1)
+        ctx.set(dut.latents.ready, 1)
+        for _ in range(2):
+            ctx.set(dut.start, 1)
+            await ctx.tick()
+            ctx.set(dut.start, 0)
+            await put(ctx, dut.command, encode(config, ReadCommand("STREAM", beats=64), 0))
+            await pause(ctx, after)
+            ctx.set(dut.stop, 1)
+            await ctx.tick()
+            for _ in range(400):
+                if not ctx.get(dut.on_bus):
+                    break
+                await ctx.tick()
+            await ctx.tick()  # for the memory to note what has just come
+            bursts = len(memory.read_bursts)
+            assert all(len(burst.cycles) == burst.beats for burst in memory.read_bursts)
+            for _ in range(100):
+                assert not ctx.get(dut.on_bus)
+                assert not ctx.get(dut.axi.ar.valid)
+                await ctx.tick()
+            assert len(memory.read_bursts) == bursts
+            ctx.set(dut.stop, 0)
+        # Room and blocks are there again: a tile and a stream of any length go through.
+        ctx.set(dut.weights_freed, 0)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        await put(ctx, dut.command, encode(config, ReadCommand("STREAM", beats=64), 0))
+        await ctx.tick().until(dut.done)
+
+    simulate(dut, testbench, background=[memory.reads])
 
 
 @pytest.mark.parametrize("name", ["odd", "wide_port"])

@@ -122,23 +122,5 @@ def test_take_and_give_at_the_cap():
     simulate(dut, testbench)
 
 
-def test_clear():
-    dut = Semaphores()
-
-    async def testbench(ctx):
-        ctx.set(dut.credit, (1 << SEMAPHORES) - 1)
-        await ctx.tick().repeat(3)
-        ctx.set(dut.clear, 1)
-        await ctx.tick()
-        ctx.set(dut.clear, 0)
-        ctx.set(dut.credit, 0)
-        assert ctx.get(dut.available) == 0
-        for _ in range(CREDIT_TIMING.latency):
-            await ctx.tick()
-            assert ctx.get(dut.available) == 0
-
-    simulate(dut, testbench)
-
-
 def test_verilog():
     assert "module top" in convert(Semaphores())

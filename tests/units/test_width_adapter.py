@@ -5,7 +5,7 @@ from mla_hw.cycles.width_adapter import beats_per_word, words_per_beat
 from mla_hw.golden.width_adapter import regroup_bytes
 from rtl_gen.units.width_adapter import WidthAdapter
 from tests.configs import small_core
-from tests.streams import convert, drain, feed, put, simulate
+from tests.streams import convert, drain, feed, simulate
 
 SHAPES = [(4, 16), (8, 16), (8, 8), (8, 4), (32, 2)]  # bytes of a port word, of a word
 CONFIGS = [small_core(port_bytes=port, columns=columns) for port, columns in SHAPES]
@@ -84,29 +84,6 @@ def test_latency_and_throughput(config):
     assert given == [
         accepted[gather - 1] + dut.timing.latency + gather * word for word in range(len(given))
     ]
-
-
-@pytest.mark.parametrize("config", CONFIGS, ids=IDS)
-def test_restart_forgets_what_is_left(config):
-    beats, words = stimulus(config, 8, padding=False)
-    fresh = payloads(beats, words)
-    dut = WidthAdapter(config)
-
-    async def testbench(ctx):
-        rubbish = {"data": (1 << 8 * config.port_bytes) - 1, "words": words_per_beat(config)}
-        await put(ctx, dut.i, rubbish)
-        ctx.set(dut.restart, 1)
-        ctx.set(dut.i.valid, 1)
-        assert not ctx.get(dut.i.ready)
-        await ctx.tick()
-        ctx.set(dut.restart, 0)
-        ctx.set(dut.i.valid, 0)
-        assert not ctx.get(dut.o.valid)
-        await feed(ctx, dut.i, fresh[: beats_per_word(config)])
-        (word,) = await drain(ctx, dut.o, 1)
-        assert list(word) == regroup_bytes(beats, words, config.columns)[0].tolist()
-
-    simulate(dut, testbench)
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=IDS)

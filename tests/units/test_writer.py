@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from amaranth.hdl import Module
+from amaranth.hdl import Module, ResetInserter
 from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
@@ -39,7 +39,7 @@ class Bench(Component):
         super().__init__({
             "command": In(stream.Signature(writer_command_layout())),
             "axi": Out(axi4_write_signature(data_bits=8 * config.port_bytes)),
-            "start": In(1),
+            "restart": In(1),
             "done": Out(1),
             "busy": Out(1),
             "error": Out(1),
@@ -48,12 +48,12 @@ class Bench(Component):
 
     def elaborate(self, platform):
         m = Module()
-        m.submodules.writer = writer = Writer(self.config)
+        writer = Writer(self.config)
+        m.submodules.writer = ResetInserter(self.restart)(writer)
         connect(m, flipped(self.command), writer.command)
         for channel in ("aw", "w", "b"):
             connect(m, getattr(writer.axi, channel), flipped(getattr(self.axi, channel)))
         m.d.comb += [
-            writer.start.eq(self.start),
             self.done.eq(writer.done),
             self.busy.eq(writer.busy),
             self.error.eq(writer.error),
@@ -180,9 +180,9 @@ def test_reports_the_first_error():
         assert not ctx.get(bench.error)
         await store(ctx, bench, "output", 20, 32)
         assert (ctx.get(bench.error), ctx.get(bench.error_address)) == (1, 32 * port)
-        ctx.set(bench.start, 1)
+        ctx.set(bench.restart, 1)
         await ctx.tick()
-        ctx.set(bench.start, 0)
+        ctx.set(bench.restart, 0)
         assert not ctx.get(bench.error)
         await store(ctx, bench, "row", 48, 1)
         assert (ctx.get(bench.error), ctx.get(bench.error_address)) == (1, 48 * port)
