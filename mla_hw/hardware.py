@@ -6,13 +6,28 @@ from typing import Any, Self
 
 from mla_hw.errors import ConfigError
 
-__all__ = ["BURST_BEATS", "QUEUE_DEPTH", "SEMAPHORES", "CoreConfig", "HardwareConfig"]
+__all__ = [
+    "BURST_BEATS",
+    "CONSTANT_BANKS",
+    "PROGRAM_LOAD",
+    "QUEUE_DEPTH",
+    "SEMAPHORES",
+    "TAG_BITS",
+    "CoreConfig",
+    "HardwareConfig",
+]
 
 #: Longest AXI burst, in beats; every region of the memory image is aligned to one.
 BURST_BEATS = 16
 #: Instructions that wait in front of each engine.
 QUEUE_DEPTH = 4
 SEMAPHORES = 16
+#: Width of an instruction's index in the program.
+TAG_BITS = 16
+#: What stands in the place of an index for the dispatcher's load of the program.
+PROGRAM_LOAD = (1 << TAG_BITS) - 1
+#: Tiles whose constants the requantiser holds.
+CONSTANT_BANKS = 4
 
 _MULTIPLIERS = ("auto", "portable", "ecp5")
 

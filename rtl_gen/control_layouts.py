@@ -2,7 +2,7 @@
 
 from amaranth.lib import data
 
-from mla_hw.hardware import SEMAPHORES, CoreConfig
+from mla_hw.hardware import SEMAPHORES, TAG_BITS, CoreConfig
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, Engine
 from mla_hw.registers import ErrorCode
 from rtl_gen.layouts import (
@@ -16,7 +16,6 @@ from rtl_gen.layouts import (
 __all__ = [
     "ENGINE_COMMANDS",
     "PROGRAM_TARGET",
-    "TAG_BITS",
     "bases_layout",
     "entry_layout",
     "error_layout",
@@ -25,8 +24,6 @@ __all__ = [
     "program_write_layout",
 ]
 
-#: Index of an instruction in the program.
-TAG_BITS = 16
 #: Target of the LOAD that fills the program memory; the instruction table has no such choice.
 PROGRAM_TARGET = len(FIELDS["target"].choices)
 #: Command layout of each engine, in the order of every bit mask and array over engines.

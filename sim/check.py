@@ -13,6 +13,7 @@ from mla_hw.golden.interpreter import Machine
 from mla_hw.registers import ERRORS, ErrorCode
 from sim.bench import ENGINES
 from sim.results import TokenResult, Write
+from sim.trace import Trace
 
 __all__ = ["Difference", "MemoryMirror", "core_contents", "first_difference"]
 
@@ -23,6 +24,7 @@ _WAY = (
     "vector_constants",
     "rope_row",
     "latent_ring",
+    "requantizer",
     "scratch",
     "vector_engine",
     "row_buffer",
@@ -106,12 +108,13 @@ def first_difference(
     *,
     token: int,
     counted: Mapping[str, int],
+    trace: Trace,
 ) -> Difference | None:
     """Compare the state after one token.
 
     Looks at the program, at how the run has ended, at all other buffers in the order of
-    :func:`core_contents`, at every byte of memory that either side has written, and at the
-    saturation counters.
+    :func:`core_contents`, at every byte of memory that either side has written, at the saturation
+    counters, and at which instructions were executed.
 
     Parameters
     ----------
@@ -125,6 +128,8 @@ def first_difference(
         Position of the token.
     counted : mapping of str to int
         Saturations of this token by place, of the golden model.
+    trace : Trace
+        Instructions of the simulation beside those of the program.
     """
     touched = mirror.write(result.log.writes)
     contents = core_contents(machine)
@@ -136,6 +141,7 @@ def first_difference(
             _buffers(contents, result, token),
             _memory(machine, mirror, touched, token),
             _saturations(result, counted, token),
+            _instructions(trace, token),
         ),
         None,
     )
@@ -230,3 +236,10 @@ def _saturations(
             yield Difference(
                 token=token, buffer=name, expected=str(count), got=str(result.registers[name])
             )
+
+
+def _instructions(trace: Trace, token: int) -> Iterator[Difference]:
+    if problem := trace.problem():
+        yield Difference(
+            token=token, buffer="run", expected="the instructions of the program", got=problem
+        )

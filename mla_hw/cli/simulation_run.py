@@ -18,7 +18,7 @@ from sim.check import Difference, MemoryMirror, first_difference
 from sim.job import Job, MemoryMode, TokenJob
 from sim.results import TokenResult
 from sim.runner import CoreSimulation
-from sim.trace import TracedInstruction, pair
+from sim.trace import Trace, pair
 
 __all__ = ["Corruption", "Interruption", "SimulationRun"]
 
@@ -98,7 +98,7 @@ class SimulationRun:
         One per simulated token, without memories.
     y : list of array of int16
         Row of y of each.
-    traces : list of list of TracedInstruction
+    traces : list of Trace
         Instructions of each.
     saturated : Counter
         Saturations by place, of the golden model.
@@ -133,7 +133,7 @@ class SimulationRun:
         self.difference: Difference | None = None
         self.results: list[TokenResult] = []
         self.y: list[NDArray[np.int16]] = []
-        self.traces: list[list[TracedInstruction]] = []
+        self.traces: list[Trace] = []
         self.saturated: Counter[str] = Counter()
         self._corrupt = corrupt
         self._runs: list[tuple[int, Interruption | None]] = []
@@ -167,13 +167,13 @@ class SimulationRun:
                 self.machine.run(token)
                 counted = self.machine.saturated - before
                 self.saturated += counted
+                trace = pair(self.timelines[token - self.prefill].instructions, result.log.events)
                 self.difference = first_difference(
-                    self.machine, mirror, result, token=token, counted=counted
+                    self.machine, mirror, result, token=token, counted=counted, trace=trace
                 )
                 self.results.append(result.without_memories())
                 self.y.append(mirror.content[region.offset : region.end].view("<i2").copy())
-                timeline = self.timelines[token - self.prefill]
-                self.traces.append(pair(timeline.instructions, result.log.events))
+                self.traces.append(trace)
                 verdict = "differs" if self.difference else "bit-exact"
                 self.say(f"token {token + 1} of {tokens}: {result.cycles} cycles, {verdict}")
                 if self.difference:
@@ -193,7 +193,7 @@ class SimulationRun:
         simulated: Counter[str] = Counter()
         predicted: Counter[str] = Counter()
         for result, trace, timeline in zip(self.results, self.traces, self.timelines, strict=False):
-            matmuls = [item for item in trace if item.predicted.name == "MATMUL"]
+            matmuls = [item for item in trace.instructions if item.predicted.name == "MATMUL"]
             ends = [(item.predicted.index, item.end) for item in matmuls if item.end is not None]
             if result.log.halt is None or len(ends) < len(matmuls):
                 continue
@@ -221,7 +221,7 @@ class SimulationRun:
                 "end": {"simulated": item.end, "predicted": item.predicted.end},
             }
             for number, trace in enumerate(self.traces)
-            for item in trace
+            for item in trace.instructions
         ]
 
     def accuracy(self) -> dict[str, Any]:

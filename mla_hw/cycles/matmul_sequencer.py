@@ -10,13 +10,12 @@ from mla_hw.cycles.drain_controller import PAYLOAD_TIMING, drain_cycles, last_pa
 from mla_hw.cycles.latent_ring import LATENT_READ_LATENCY
 from mla_hw.cycles.requantizer import requantizer_timing
 from mla_hw.cycles.systolic_array import result_latency
-from mla_hw.hardware import CoreConfig
+from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
 
 __all__ = [
     "BLOCK_LATENCY",
     "COMMAND_LATENCY",
     "COMMAND_TO_COMMAND",
-    "CONSTANT_BANKS",
     "CONSTANT_LATENCY",
     "CONSTANT_WORDS",
     "OPERAND_LATENCY",
@@ -49,8 +48,6 @@ RELEASE_LATENCY = 1
 CONSTANT_LATENCY = 1
 #: Words of constants ahead of each tile of a projection: C of 16 bits.
 CONSTANT_WORDS = 2
-#: Tiles whose constants the requantiser holds.
-CONSTANT_BANKS = 4
 
 
 def tiles(config: CoreConfig, n: int) -> int:

@@ -42,6 +42,7 @@ def memory_contents(machine: "Machine") -> dict[str, Ints]:
         "score_unit.scores": machine.scores,
         "score_unit.scales": machine.scales,
         "score_unit.maxima": machine.maxima,
+        "score_unit.running": machine.running_maxima,
         "vector_engine.softmax.state": np.array(
             [
                 0 if state is None else state.exponent & 0xFFFF | state.total << _EXPONENT_BITS
@@ -50,7 +51,10 @@ def memory_contents(machine: "Machine") -> dict[str, Ints]:
             np.int64,
         ),
     }
+    halves = machine.requantize_constants.reshape(-1, core.columns // 2)
+    contents["requantizer.constants"] = halves
     for lane in range(core.accumulator_lanes):
+        contents[f"context_accumulator.lane_{lane}.table"] = _shift_table(machine, lane)
         contents[f"context_accumulator.lane_{lane}.sums"] = machine.context[:, lane]
     for half, name in enumerate(("projection", "vector")):
         for lane in range(core.rows):
@@ -63,6 +67,23 @@ def _words(elements: NDArray[np.int64], per_word: int) -> Ints:
     """Group elements into memory words; the memory has at least two."""
     words = elements.reshape(-1, per_word)
     return np.concatenate([words, np.zeros((max(0, 2 - len(words)), per_word), np.int64)])
+
+
+def _shift_table(machine: "Machine", lane: int) -> Ints:
+    """Shift controls of a lane's heads: first, swap, six bits of shift, halve."""
+    core = machine.core
+    slots = core.rows // core.accumulator_lanes
+    slot_bits = (slots - 1).bit_length()
+    table = np.zeros(max(2, core.groups << slot_bits), np.int64)
+    for group in range(core.groups):
+        for slot in range(slots):
+            row = slot * core.accumulator_lanes + lane
+            control = machine.controls[group << core.lane_bits | row]
+            if control is not None:
+                table[group << slot_bits | slot] = (
+                    control.first | control.swap << 1 | control.shift << 2 | control.halve << 8
+                )
+    return table
 
 
 def _ring(machine: "Machine") -> dict[str, Ints]:

@@ -17,7 +17,7 @@ from mla_hw.golden.requantizer import requantize
 from mla_hw.golden.rope import rotate_pairs
 from mla_hw.golden.score_unit import scale_scores
 from mla_hw.golden.softmax import ShiftControl, SoftmaxState, softmax_tile
-from mla_hw.hardware import CoreConfig
+from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
 from mla_hw.program.image import MemoryMap
 from mla_hw.program.instructions import FIELDS, Engine
 from mla_hw.program.program import Program
@@ -74,6 +74,8 @@ class Machine:
         self.scores = np.zeros(core.score_depth, np.int64)
         self.scales = np.zeros(core.groups * core.tile_tokens, np.int64)
         self.maxima = np.zeros(lane_count, np.int64)
+        self.running_maxima = np.zeros(max(2, 1 << core.lane_bits), np.int64)
+        self.requantize_constants = np.zeros((CONSTANT_BANKS, core.columns), np.int64)
         self.context = np.zeros((core.context_depth, core.accumulator_lanes), np.int64)
         self.states: list[SoftmaxState | None] = [None] * lane_count
         self.controls: list[ShiftControl | None] = [None] * lane_count
@@ -110,6 +112,7 @@ class Machine:
         self._stream: deque[tuple[int, int]] = deque()
         self._stream_pointer = self.map.regions["weights"].offset
         self._fill_block = self._read_block = self._tile_blocks = 0
+        self._bank = 0
         bases = [region.offset for region in self.map.regions.values()]
         for command in resolve(
             self.program.instructions,
@@ -167,6 +170,9 @@ class Machine:
         take = self._get_spread if layout == "spread" else self._get_lane
         operand = take(int(half == "vector"), f["a"], f["k"])
         weights, multiplier = self._next_tiles(-(-f["n"] // self.core.columns), f["k"])
+        for constants in multiplier.reshape(-1, self.core.columns):
+            self.requantize_constants[self._bank] = constants
+            self._bank = (self._bank + 1) % CONSTANT_BANKS
         # Exact: sums stay far below 2^53.
         acc = (operand.astype(np.float64) @ weights).astype(np.int64)[: f["n"]]
         shifts = int(self.constants[f["constant"]])
@@ -201,7 +207,8 @@ class Machine:
         for row in range(rows):
             address = f["c"] + row * core.tile_tokens
             self.scores[address : address + tokens] = scores[row]
-            self.maxima[f["group"] << core.lane_bits | row] = scores[row].max()
+            largest = scores[row].max()
+            self.maxima[f["group"] << core.lane_bits | row] = self.running_maxima[row] = largest
         start = f["group"] * core.tile_tokens
         self.scales[start : start + tokens] = scale
 

@@ -7,7 +7,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
-from mla_hw.hardware import SEMAPHORES, CoreConfig
+from mla_hw.hardware import PROGRAM_LOAD, SEMAPHORES, CoreConfig
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH
 from mla_hw.registers import POSITION_BITS, ErrorCode
 from rtl_gen.control_layouts import (
@@ -337,6 +337,6 @@ class Dispatcher(wiring.Component):
             port.p.command.address.eq(self.bases[FIELDS["base"].choices.index("program")]),
             port.p.command.beats.eq(self.program_beats),
             port.p.command.elements.eq(self.program_beats << exact_log2(beat_words)),
-            port.p.tag.eq(~0),
+            port.p.tag.eq(PROGRAM_LOAD),
             port.valid.eq(1),
         ]

@@ -6,8 +6,8 @@ from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.engine_queue import STARTED_DEPTH
 from mla_hw.errors import ConfigError
-from mla_hw.hardware import QUEUE_DEPTH, SEMAPHORES
-from rtl_gen.control_layouts import TAG_BITS, entry_layout
+from mla_hw.hardware import QUEUE_DEPTH, SEMAPHORES, TAG_BITS
+from rtl_gen.control_layouts import entry_layout
 from rtl_gen.units.queue import Queue
 
 __all__ = ["EngineQueue"]

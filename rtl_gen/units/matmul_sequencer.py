@@ -8,12 +8,11 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import bits_for, exact_log2
 
 from mla_hw.cycles.matmul_sequencer import (
-    CONSTANT_BANKS,
     CONSTANT_WORDS,
     OPERAND_LATENCY,
     tile_spacing,
 )
-from mla_hw.hardware import CoreConfig
+from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.layouts import array_command_layout, read_port_signature, step_layout
 from rtl_gen.matmul_operands import read_operands, read_ring, walk_layout

@@ -6,16 +6,14 @@ from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
 from mla_hw.cycles.requantizer import SHIFT_BITS, requantizer_timing
-from mla_hw.hardware import CoreConfig
+from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
 from rtl_gen.layouts import element_layout, requantize_layout
 from rtl_gen.pipeline import delay
 from rtl_gen.units.multiplier import Multiplier
 from rtl_gen.units.rounding_shifter import RoundingShifter
 
-__all__ = ["CONSTANT_BANKS", "Requantizer", "constant_layout"]
+__all__ = ["Requantizer", "constant_layout"]
 
-#: Tiles whose constants are held at once.
-CONSTANT_BANKS = 4
 _BITS = 16
 
 

@@ -2,11 +2,14 @@ import numpy as np
 import pytest
 
 from mla_hw.checkpoint import load_model
+from mla_hw.cycles.timeline import predict
 from mla_hw.design import compile_layer
-from mla_hw.hardware import HardwareConfig
+from mla_hw.hardware import PROGRAM_LOAD, HardwareConfig
 from mla_hw.registers import ErrorCode
+from sim.bench import ENGINES
 from sim.check import MemoryMirror, core_contents, first_difference
 from sim.results import Dump, Event, TokenLog, TokenResult, Write
+from sim.trace import pair
 from tests.reference_cases import case_dir
 
 NO_SATURATION = {
@@ -42,6 +45,13 @@ class Run:
         self.registers |= {"saturated_requantizer": 2, "saturated_rope": 7}
         self.memories = {name: as_dump(v) for name, v in core_contents(self.machine).items()}
         self.log = TokenLog(begun=True, halt=100)
+        self.timeline = predict(design.program, design.core, design.memory, 0)
+        for item in self.timeline.instructions:
+            engine = ENGINES.index(item.engine)
+            self.log.events += [
+                Event("start", engine, item.index, item.start),
+                Event("end", engine, item.index, item.end),
+            ]
         self.stopped = None
         for name in ("y", "cache"):
             start = design.regions[name].offset
@@ -60,7 +70,14 @@ class Run:
             log=self.log,
             memories=self.memories,
         )
-        return first_difference(self.machine, self.mirror, result, token=0, counted=COUNTED)
+        return first_difference(
+            self.machine,
+            self.mirror,
+            result,
+            token=0,
+            counted=COUNTED,
+            trace=pair(self.timeline.instructions, self.log.events),
+        )
 
 
 @pytest.fixture
@@ -78,6 +95,9 @@ def test_equal(run):
         ("dispatcher.memory", 13, (13,)),
         ("output_buffer.memory", 5, (1, 1)),
         ("latent_ring.bank_1", 3, (3,)),
+        ("requantizer.constants", 6, (1, 2)),
+        ("score_unit.running", 1, (1,)),
+        ("context_accumulator.lane_0.table", 1, (1,)),
         ("activation_buffer.vector_2", 7, (7,)),
     ],
 )
@@ -157,3 +177,23 @@ def test_hang(run):
 def test_broken_rule(run):
     run.stopped = "W changed before WREADY (cycle 9)"
     assert run.difference().got == run.stopped
+
+
+@pytest.mark.parametrize("kind", ["start", "end"])
+def test_instruction_that_the_program_does_not_have(run, kind):
+    run.log.events.append(Event(kind, ENGINES.index("vector"), 9, 77))
+    difference = run.difference()
+    assert difference.buffer == "run"
+    assert difference.got.startswith(f"{kind} of instruction 9 in vector at cycle 77")
+
+
+@pytest.mark.parametrize("kind", ["start", "end"])
+def test_instruction_that_is_left_out(run, kind):
+    place = max(i for i, event in enumerate(run.log.events) if event.kind == kind)
+    event = run.log.events.pop(place)
+    assert f"no {kind} of instruction {event.tag}, iteration [" in run.difference().got
+
+
+def test_load_of_the_program_is_no_instruction(run):
+    run.log.events.insert(0, Event("start", ENGINES.index("reader"), PROGRAM_LOAD, 3))
+    assert run.difference() is None

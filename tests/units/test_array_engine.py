@@ -12,7 +12,6 @@ from mla_hw.cycles.array_engine import (
 from mla_hw.cycles.matmul_sequencer import (
     COMMAND_LATENCY,
     COMMAND_TO_COMMAND,
-    CONSTANT_BANKS,
     CONSTANT_WORDS,
     tile_issues,
     tile_spacing,
@@ -22,6 +21,7 @@ from mla_hw.cycles.matmul_sequencer import (
 )
 from mla_hw.cycles.requantizer import requantizer_timing
 from mla_hw.golden.systolic_array import multiply_accumulate
+from mla_hw.hardware import CONSTANT_BANKS
 from rtl_gen.units.array_engine import ArrayEngine
 from tests.configs import ODD, SMALL, WIDE, small_core
 from tests.matmul import MODES, TARGETS, Surroundings, command, run

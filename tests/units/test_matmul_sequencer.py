@@ -7,7 +7,6 @@ from mla_hw.cycles.matmul_sequencer import (
     BLOCK_LATENCY,
     COMMAND_LATENCY,
     COMMAND_TO_COMMAND,
-    CONSTANT_BANKS,
     CONSTANT_LATENCY,
     CONSTANT_WORDS,
     RELEASE_LATENCY,
@@ -19,8 +18,8 @@ from mla_hw.cycles.matmul_sequencer import (
     tile_steps,
     tiles,
 )
+from mla_hw.hardware import CONSTANT_BANKS
 from rtl_gen.units.matmul_sequencer import MatmulSequencer
-from rtl_gen.units.requantizer import CONSTANT_BANKS as REQUANTIZER_BANKS
 from tests.configs import ODD, SMALL, WIDE, small_core
 from tests.matmul import MODES, Surroundings, command, run
 from tests.streams import convert
@@ -189,10 +188,6 @@ def test_tells_what_it_waits_for():
         assert set(trace.stalls) == {0, cause}
     _, _, trace = execute(SMALL, [score], fills=[50])
     assert trace.cycles("step")[0] == 50 + BLOCK_LATENCY + STEP_LATENCY
-
-
-def test_as_many_banks_as_the_requantizer():
-    assert CONSTANT_BANKS == REQUANTIZER_BANKS
 
 
 @configs

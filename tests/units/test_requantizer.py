@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from mla_hw.golden.requantizer import requantize
-from rtl_gen.units.requantizer import CONSTANT_BANKS, Requantizer
+from mla_hw.hardware import CONSTANT_BANKS
+from rtl_gen.units.requantizer import Requantizer
 from tests.configs import ODD, SMALL, WIDE
 from tests.streams import convert, simulate
 
