@@ -76,8 +76,10 @@ class Design:
         """Cached tokens that the regions hold."""
         return self.memory.context
 
-    def quantize_hidden(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Turn hidden states into the integers that the core reads."""
+    def quantize_hidden(
+        self, x: NDArray[np.floating]
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Turn hidden states into the integers that the core reads; count saturations per row."""
         return quantize_hidden(x, self.scales["x"])
 
     def machine(self) -> Machine:

@@ -101,7 +101,7 @@ class SimulationRun:
     traces : list of Trace
         Instructions of each.
     saturated : Counter
-        Saturations by place, of the golden model.
+        Saturations by place, of the golden model; ``x`` while it was quantised.
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class SimulationRun:
         self.design, self.rows, self.prefill, self.mode = design, rows, prefill, mode
         self.say = progress
         self.machine = design.machine()
-        self._x = design.quantize_hidden(rows.x)
+        self._x, self._x_saturated = design.quantize_hidden(rows.x)
         if prefill:
             progress(f"write the cache rows of {prefill} tokens")
         for token in range(prefill):
@@ -166,7 +166,7 @@ class SimulationRun:
                 self.machine.write_hidden(self._x[token])
                 self.machine.run(token)
                 counted = self.machine.saturated - before
-                self.saturated += counted
+                self.saturated += counted + Counter(x=int(self._x_saturated[token]))
                 trace = pair(self.timelines[token - self.prefill].instructions, result.log.events)
                 self.difference = first_difference(
                     self.machine, mirror, result, token=token, counted=counted, trace=trace

@@ -12,7 +12,8 @@ _SQUARE_BITS = 48
 def rms_norm(values: Ints, epsilon: int) -> Ints:
     """``32767 * v / sqrt(sum(v^2) + epsilon)``: RMSNorm whose output scale is √length / 32767.
 
-    The weights are folded into the next projection. The output cannot saturate but by rounding.
+    The weights are folded into the next projection. The output never saturates: the root is too
+    small by less than one part in 2^23, so that the largest magnitude is below 32767.5.
 
     Parameters
     ----------

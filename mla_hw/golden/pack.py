@@ -24,7 +24,8 @@ def pack_row(latents: Ints, key: Ints, ratio: int, ratio_shift: int) -> tuple[In
     scale : int
         Largest magnitude of both, 1 to 32767: a stored 127 stands for ``scale``.
     saturated : int
-        Key elements that met the 16-bit limit after the ratio.
+        Key elements that met the 16-bit limit after the ratio. The bytes cannot saturate: no
+        magnitude exceeds the scale, and the inverse is rounded down.
     """
     key, saturated = saturate(round_shift(key * ratio, ratio_shift), 16)
     both = np.concatenate([latents, key])

@@ -79,14 +79,22 @@ class QuantizedLayer:
     scales: dict[str, float]
     constants: dict[str, int]
 
-    def quantize_hidden(self, x: NDArray[np.floating]) -> NDArray[np.int64]:
-        """Turn hidden states into the integers that the core reads."""
-        return quantize_hidden(x, self.scales["x"])
 
+def quantize_hidden(
+    x: NDArray[np.floating], scale: float
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Turn hidden states into the integers that the core reads.
 
-def quantize_hidden(x: NDArray[np.floating], scale: float) -> NDArray[np.int64]:
-    """Turn hidden states into the integers that the core reads."""
-    return np.clip(np.rint(np.asarray(x, np.float64) / scale), -_INT16, _INT16).astype(np.int64)
+    Returns
+    -------
+    integers : int64, shape of ``x``
+        Symmetric int16.
+    saturated : int64, shape of ``x`` without the last axis
+        How many of a row's elements were clamped.
+    """
+    steps = np.rint(np.asarray(x, np.float64) / scale)
+    clamped = np.clip(steps, -_INT16, _INT16)
+    return clamped.astype(np.int64), (clamped != steps).sum(-1)
 
 
 def quantize_weight(weight: NDArray[np.float64]) -> tuple[NDArray[np.int8], NDArray[np.float64]]:

@@ -32,7 +32,7 @@ def decode(case, hardware, calibration):
     ).design
     machine = design.machine()
     rows = []
-    for position, x in enumerate(design.quantize_hidden(case.x)):
+    for position, x in enumerate(design.quantize_hidden(case.x)[0]):
         machine.write_hidden(x)
         machine.run(position)
         rows.append(machine.y())
@@ -110,7 +110,7 @@ def test_integers_do_not_depend_on_head_passes():
         assert len(design.manifest["passes"]) == 4 // groups
         machine = design.machine()
         rows = []
-        for position, x in enumerate(design.quantize_hidden(case.x[:8])):
+        for position, x in enumerate(design.quantize_hidden(case.x[:8])[0]):
             machine.write_hidden(x)
             machine.run(position)
             rows.append(machine.y())

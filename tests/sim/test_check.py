@@ -39,7 +39,7 @@ class Run:
     def __init__(self, design):
         self.machine = design.machine()
         self.mirror = MemoryMirror(self.machine.memory)
-        self.machine.write_hidden(design.quantize_hidden(np.ones((1, 64)))[0])
+        self.machine.write_hidden(design.quantize_hidden(np.ones((1, 64)))[0][0])
         self.machine.run(0)
         self.registers = {"error_code": 0, **NO_SATURATION}
         self.registers |= {"saturated_requantizer": 2, "saturated_rope": 7}

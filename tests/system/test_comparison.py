@@ -47,7 +47,7 @@ def largest_operand(design, hidden):
     """Step of the last projection whose operand is largest for token 1."""
     machine = design.machine()
     with np.load(hidden) as stored:
-        rows = design.quantize_hidden(stored["x"])
+        rows, _ = design.quantize_hidden(stored["x"])
     for position in range(2):
         machine.write_hidden(rows[position])
         machine.run(position)

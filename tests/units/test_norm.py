@@ -1,3 +1,5 @@
+import math
+
 import numpy as np
 import pytest
 
@@ -55,6 +57,20 @@ def test_matches_golden(name):
             ]
             assert not record[other]
             assert not any(write.get("lanes") for write in record[port])
+
+
+def test_never_saturates():
+    """Not even where one element makes up the whole sum: the same without the limit."""
+    for epsilon in (1, 2, 3):
+        for value in range(1, 32768):
+            total = value * value + epsilon
+            half_shift = (48 - total.bit_length()) // 2
+            inverse = (32767 << 23) // math.isqrt(total << 2 * half_shift)
+            shift = 23 - half_shift
+            unlimited = (value * inverse + (1 << shift >> 1)) >> shift
+            assert unlimited <= 32767
+            if value % 97 == 0:
+                assert rms_norm(np.array([value]), epsilon)[0] == unlimited
 
 
 def test_duration_depends_on_the_length_only():

@@ -94,6 +94,18 @@ def test_duration_depends_on_the_lengths_only():
         assert [record["gap"] for record in records] == [1] * len(lengths)
 
 
+def test_bytes_never_saturate():
+    """The largest magnitude of a row becomes 127, the same without the limit."""
+    for scale in range(1, 32768):
+        n = 15 - scale.bit_length()
+        inverse, shift = (127 << 22) // (scale << n), 22 - n
+        unlimited = (scale * inverse + (1 << shift >> 1)) >> shift
+        assert unlimited == 127
+        if scale % 97 == 0:
+            latents, _, found, _ = pack_row(np.array([scale]), np.array([0]), 0, 0)
+            assert (latents[0], found) == (unlimited, scale)
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_converts(name):
     assert "row_i" in convert(Pack(CONFIGS[name]))
