@@ -53,7 +53,7 @@ class Accelerator(wiring.Component):
     """Decode tokens through one MLA attention layer that lies in memory.
 
     Executes what :class:`mla_hw.golden.interpreter.Machine` does, in every bit, in the cycles that
-    :func:`mla_hw.cycles.timeline.predict` says. The data take this way: ``reader`` → ``loader``,
+    :func:`mla_hw.cycles.predict.predict` says. The data take this way: ``reader`` → ``loader``,
     ``weight_fifo``, ``latent_ring`` → ``array_engine`` → ``requantizer``, ``score_unit``,
     ``context_accumulator`` → ``vector_engine`` → ``activation_buffer`` and back, or →
     ``row_buffer``, ``output_buffer`` → ``writer``. ``dispatcher``, ``semaphores`` and one

@@ -12,7 +12,7 @@ from mla_hw.checkpoint import LayerWeights, load_model
 from mla_hw.cli.arrays import read_rows
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
 from mla_hw.cli.versions import project_version, tool_versions
-from mla_hw.cycles.timeline import predict
+from mla_hw.cycles.predict import predict
 from mla_hw.design import CompiledLayer, Design, compile_layer
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.hardware import HardwareConfig

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mla_hw.cli.hidden_rows import HiddenRows
-from mla_hw.cycles.timeline import Timeline, predict, split_phases
+from mla_hw.cycles.predict import predict
+from mla_hw.cycles.timeline import Timeline, split_phases
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
 from mla_hw.registers import COUNTERS, ERRORS, ErrorCode, register

@@ -10,7 +10,7 @@ import pytest
 
 from mla_hw.cli import generate as generate_module
 from mla_hw.cli import main
-from mla_hw.cycles.timeline import predict
+from mla_hw.cycles.predict import predict
 from mla_hw.design import Design, compile_layer
 from mla_hw.hardware import HardwareConfig
 from tests.cli.command import snapshot

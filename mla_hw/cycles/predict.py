@@ -1,0 +1,360 @@
+"""Prediction of a run: start and end of every instruction, without stepping through cycles.
+
+Engines, queues, semaphores and the fixed-latency memory pass time stamps to each other. Each engine
+is a process that runs until it needs a time that is not known yet; the timing of a unit is stated
+once, in its own module beside this one.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, field
+
+from mla_hw.cycles.array_engine import done_latency
+from mla_hw.cycles.dispatcher import (
+    HALT_LATENCY,
+    LOAD_TO_FETCH,
+    NEXT_FETCH,
+    START_TO_CLEAR,
+    START_TO_LOAD,
+    issue_step,
+)
+from mla_hw.cycles.engine_queue import START_TO_PUSH, STARTED_DEPTH, earliest_start
+from mla_hw.cycles.latent_ring import LATENT_FILL_LATENCY, block_complete_words, row_words
+from mla_hw.cycles.matmul_sequencer import (
+    BLOCK_LATENCY,
+    COMMAND_LATENCY,
+    COMMAND_TO_COMMAND,
+    CONSTANT_WORDS,
+    RELEASE_LATENCY,
+    tile_spacing,
+    tile_start,
+    tile_steps,
+    tiles,
+)
+from mla_hw.cycles.reader import Path, ReadCommand, ReaderModel
+from mla_hw.cycles.timeline import TimedInstruction, Timeline
+from mla_hw.cycles.vector_engine import NEXT_COMMAND, vector_cycles
+from mla_hw.cycles.weight_words import WeightWords
+from mla_hw.cycles.width_adapter import beats_per_word, width_adapter_timing, words_per_beat
+from mla_hw.cycles.writer import WRITER_RESTART, store_cycles
+from mla_hw.errors import ScheduleError
+from mla_hw.golden.dispatcher import Resolved, resolve
+from mla_hw.hardware import QUEUE_DEPTH, SEMAPHORES, CoreConfig
+from mla_hw.program.image import REGIONS, MemoryMap
+from mla_hw.program.instructions import FIELDS, INSTRUCTIONS, Engine
+from mla_hw.program.program import Program
+
+__all__ = ["predict"]
+
+_Process = Generator[None, None, None]
+_ENGINES = (Engine.READER, Engine.ARRAY, Engine.VECTOR, Engine.WRITER)
+
+
+@dataclass(slots=True)
+class _Queue:
+    """What passes between dispatcher and one engine."""
+
+    commands: list[Resolved] = field(default_factory=list)
+    pushed: list[int] = field(default_factory=list)
+    starts: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)
+    closed: bool = False
+
+
+def predict(
+    program: Program,
+    core: CoreConfig,
+    memory: MemoryMap,
+    position: int,
+    *,
+    latency: int = 32,
+) -> Timeline:
+    """Predict one decode step with the fixed-latency memory.
+
+    Parameters
+    ----------
+    program : Program
+    core : CoreConfig
+    memory : MemoryMap
+    position : int
+        Rows that the cache holds already.
+    latency : int
+        Cycles from an accepted read to its first beat, and from the last beat of a write to its
+        response.
+
+    Raises
+    ------
+    ScheduleError
+        When the program would never end: names the instructions that wait.
+    """
+    return _Run(program, core, memory, position, latency).run()
+
+
+class _Run:
+    def __init__(
+        self, program: Program, core: CoreConfig, memory: MemoryMap, position: int, latency: int
+    ) -> None:
+        self.program, self.core, self.memory = program, core, memory
+        self.latency = latency
+        self.commands = list(
+            resolve(
+                program.instructions,
+                position=position,
+                tile_tokens=core.tile_tokens,
+                bases=[memory.regions[name].offset for name in REGIONS],
+                port_bytes=core.port_bytes,
+            )
+        )
+        self.queues = {engine: _Queue() for engine in _ENGINES}
+        self.gives: list[list[int]] = [[] for _ in range(SEMAPHORES)]
+        self.taken = [0] * SEMAPHORES
+        self.reader = ReaderModel(core, latency)
+        self.reader.restart(memory.regions["weights"].offset)
+        self.padding: dict[int, int] = {}
+        self.words = WeightWords(core, self.reader.arrivals[Path.WEIGHTS], self.padding)
+        self.filled: list[int] = []  # cycle in which each block counts as filled
+        self.released: list[int] = []
+        self.program_loaded: int | None = None
+        self.total = 0
+
+    def run(self) -> Timeline:
+        processes = [
+            self._dispatcher(),
+            self._reader(),
+            self._array(),
+            self._vector(),
+            self._writer(),
+        ]
+        while processes:
+            before = self._progress()
+            processes = [process for process in processes if _advance(process)]
+            if processes and self._progress() == before:
+                raise ScheduleError(f"the program stops for ever at {self._waiting()}")
+        return Timeline(self._timed(), self.total)
+
+    def _progress(self) -> tuple[int, ...]:
+        counts = [len(queue.pushed) for queue in self.queues.values()]
+        counts += [len(queue.starts) for queue in self.queues.values()]
+        counts += [len(queue.ends) for queue in self.queues.values()]
+        beats = sum(len(arrivals) for arrivals in self.reader.arrivals.values())
+        return (*counts, beats, len(self.words.freed), len(self.released))
+
+    def _waiting(self) -> str:
+        waiting = [
+            f"{engine.value}: instruction {queue.commands[len(queue.starts)].index}"
+            for engine, queue in self.queues.items()
+            if len(queue.commands) > len(queue.starts)
+        ]
+        return ", ".join(waiting) or "HALT"
+
+    def _timed(self) -> tuple[TimedInstruction, ...]:
+        places = dict.fromkeys(_ENGINES, 0)
+        places[Engine.READER] = 1  # behind the load of the program
+        timed = []
+        for command in self.commands:
+            if command.engine is Engine.DISPATCHER:
+                continue
+            place, queue = places[command.engine], self.queues[command.engine]
+            places[command.engine] += 1
+            timed.append(
+                TimedInstruction(
+                    command.index,
+                    command.iteration,
+                    command.name,
+                    command.engine.value,
+                    queue.starts[place],
+                    queue.ends[place],
+                )
+            )
+        return tuple(timed)
+
+    # Processes. A bare yield means: a time that is needed is not known yet.
+
+    def _dispatcher(self) -> _Process:
+        load = _program_load(self.program, self.core, self.memory)
+        self._push(self.queues[Engine.READER], load, START_TO_LOAD - START_TO_CLEAR)
+        while not self.queues[Engine.READER].ends:
+            yield
+        fetch = self.queues[Engine.READER].ends[0] + LOAD_TO_FETCH
+        for command in self.commands:
+            cycle = fetch + issue_step(INSTRUCTIONS[command.name])
+            if command.engine is Engine.DISPATCHER:
+                self._give(command.post, cycle)
+                fetch = cycle + NEXT_FETCH
+                continue
+            queue = self.queues[command.engine]
+            behind = len(queue.pushed) - QUEUE_DEPTH
+            while behind >= len(queue.starts):
+                yield
+            if behind >= 0:
+                cycle = max(cycle, queue.starts[behind] + START_TO_PUSH)
+            self._push(queue, command, cycle)
+            fetch = cycle + NEXT_FETCH
+        for queue in self.queues.values():
+            queue.closed = True
+        while any(len(queue.ends) < len(queue.pushed) for queue in self.queues.values()):
+            yield
+        ends = [queue.ends[-1] for queue in self.queues.values() if queue.ends]
+        self.total = max(fetch - NEXT_FETCH, *ends) + HALT_LATENCY
+
+    def _push(self, queue: _Queue, command: Resolved, cycle: int) -> None:
+        queue.commands.append(command)
+        queue.pushed.append(cycle)
+
+    def _give(self, mask: int, cycle: int) -> None:
+        for semaphore in range(mask.bit_length()):
+            if mask >> semaphore & 1:
+                self.gives[semaphore].append(cycle)
+
+    def _next(self, queue: _Queue) -> Generator[None, None, tuple[Resolved, int] | None]:
+        """Wait for the next command; return it and the cycle in which it is offered."""
+        number = len(queue.starts)
+        while number >= len(queue.pushed):
+            if queue.closed:
+                return None
+            yield
+        command = queue.commands[number]
+        gives = []
+        for semaphore in range(command.wait.bit_length()):
+            if command.wait >> semaphore & 1:
+                place = self.taken[semaphore]
+                self.taken[semaphore] += 1
+                while place >= len(self.gives[semaphore]):
+                    yield
+                gives.append(self.gives[semaphore][place])
+        while number - STARTED_DEPTH >= len(queue.ends):
+            yield
+        offered = earliest_start(
+            queue.pushed[number],
+            gives,
+            previous=queue.starts[-1] if queue.starts else None,
+            freed=queue.ends[number - STARTED_DEPTH] if number >= STARTED_DEPTH else None,
+        )
+        return command, offered
+
+    def _end(self, queue: _Queue, command: Resolved, cycle: int) -> None:
+        queue.ends.append(cycle)
+        self._give(command.post, cycle)
+
+    def _reader(self) -> _Process:
+        queue, model = self.queues[Engine.READER], self.reader
+        while (item := (yield from self._next(queue))) is not None:
+            command, offered = item
+            read = _read_command(command)
+            queue.starts.append(model.begin(read, offered))
+            for burst in model.bursts(read):
+                credit = -1
+                if burst.path is Path.WEIGHTS and (words := model.weights_needed(burst)) > 0:
+                    while words > len(self.words.freed):
+                        yield
+                    credit = self.words.freed[words - 1]
+                elif burst.opens_block and (blocks := model.blocks_needed()) > 0:
+                    while blocks > len(self.released):
+                        yield
+                    credit = self.released[blocks - 1]
+                model.issue(burst, credit)
+            if read.name == "STREAM" and (padding := command.fields["k"]):
+                self.padding[len(model.arrivals[Path.WEIGHTS]) - 1] = padding
+            if read.name == "TILE":
+                self._fill(read.tokens)
+            self._end(queue, command, model.finish())
+
+    def _fill(self, tokens: int) -> None:
+        """Tell when the blocks of the tile that has just been read are filled."""
+        core = self.core
+        per_beat, per_word = words_per_beat(core), beats_per_word(core)
+        left = self.reader.left[Path.LATENTS]
+        first = len(left) - tokens * core.row_beats
+        latency = width_adapter_timing(core).latency + LATENT_FILL_LATENCY
+        assert row_words(core) * per_word == core.row_beats * per_beat
+        for word in block_complete_words(core, tokens):
+            beat = first + word // per_beat * per_word + per_word - 1
+            self.filled.append(left[beat] + word % per_beat + latency)
+
+    def _array(self) -> _Process:
+        core, queue = self.core, self.queues[Engine.ARRAY]
+        last_issue, spacing = -(1 << 40), 0
+        base, end_before = 0, -1
+        while (item := (yield from self._next(queue))) is not None:
+            command, offered = item
+            fields = command.fields
+            mode = FIELDS["mode"].choices[fields["mode"]]
+            start = max(offered, last_issue + COMMAND_TO_COMMAND)
+            queue.starts.append(start)
+            ready = start + COMMAND_LATENCY
+            steps = tile_steps(core, mode, fields["k"])
+            for tile in range(tiles(core, fields["n"])):
+                first = tile_start(ready, steps, last_issue, spacing)
+                if mode == "project":
+                    last_issue, wanted = first - 1, CONSTANT_WORDS + steps
+                    while True:
+                        taken, last_issue = self.words.take(last_issue, wanted)
+                        wanted -= taken
+                        if not wanted:
+                            break
+                        yield
+                else:
+                    if mode == "score":
+                        while base + tile >= len(self.filled):
+                            yield
+                        first = max(first, self.filled[base + tile] + BLOCK_LATENCY)
+                    last_issue = first + steps - 1
+                spacing = tile_spacing(core, mode, fields["rows"])
+                ready = last_issue + 1
+            if fields["release"]:
+                blocks = tiles(core, fields["k"])
+                base += blocks
+                self.released += [last_issue + RELEASE_LATENCY] * blocks
+            end = last_issue + done_latency(core, mode, fields["rows"])
+            end_before = end = max(end, end_before + 1)
+            self._end(queue, command, end)
+
+    def _vector(self) -> _Process:
+        queue, ready = self.queues[Engine.VECTOR], 0
+        while (item := (yield from self._next(queue))) is not None:
+            command, offered = item
+            start = max(offered, ready)
+            fields = command.fields
+            sizes = {size: fields.get(size, 0) for size in ("k", "n", "rows")}
+            end = start + vector_cycles(command.name, **sizes)
+            ready = end + NEXT_COMMAND
+            queue.starts.append(start)
+            self._end(queue, command, end)
+
+    def _writer(self) -> _Process:
+        queue, ready = self.queues[Engine.WRITER], 0
+        while (item := (yield from self._next(queue))) is not None:
+            command, offered = item
+            start = max(offered, ready)
+            end = start + store_cycles(command.fields["n"], self.latency)
+            ready = end + WRITER_RESTART
+            queue.starts.append(start)
+            self._end(queue, command, end)
+
+
+def _advance(process: _Process) -> bool:
+    try:
+        next(process)
+    except StopIteration:
+        return False
+    return True
+
+
+def _program_load(program: Program, core: CoreConfig, memory: MemoryMap) -> Resolved:
+    """Build the command with which the dispatcher fills its memory."""
+    beats = -(-4 * len(program.encode()) // core.port_bytes)
+    fields = {"address": memory.regions["program"].offset, "n": beats, "k": 0, "target": -1}
+    return Resolved(-1, (), "LOAD", Engine.READER, fields)
+
+
+def _read_command(command: Resolved) -> ReadCommand:
+    fields = command.fields
+    target = "program"
+    if command.name == "LOAD" and fields["target"] >= 0:
+        target = FIELDS["target"].choices[fields["target"]]
+    return ReadCommand(
+        command.name,
+        address=fields.get("address", 0),
+        beats=0 if command.name == "TILE" else fields["n"],
+        tokens=fields["n"] if command.name == "TILE" else 0,
+        target=target,
+    )
