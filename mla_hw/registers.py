@@ -175,7 +175,10 @@ def _bytes(**docs: str) -> tuple[RegisterField, ...]:
     )
 
 
-_EVENTS = _flags(done="the program has reached HALT", error="the core has stopped with an error")
+_EVENTS = _flags(
+    done="the program has reached HALT",
+    error="the run has ended with an error, or its start was refused",
+)
 _BASES = 0x080
 _COUNTERS = 0x100
 

@@ -6,6 +6,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
+from mla_hw.cycles.dispatcher import RESTART_SKEW
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS
 from mla_hw.registers import REGISTER_ADDRESS_BITS
@@ -72,11 +73,15 @@ class Accelerator(wiring.Component):
     control : :py:`In(axi_lite_signature(REGISTER_ADDRESS_BITS))`
         Registers.
     interrupt : :py:`Out(1)`
+    rst : :py:`In(1)`
+        Synchronous reset. The clock domain needs none of its own: within the core the reset goes
+        from unit to unit, one per cycle, so that no net of it is long.
     """
 
     memory: Any
     control: Any
     interrupt: Signal
+    rst: Signal
 
     def __init__(self, config: CoreConfig, *, configuration_hash: int = 0) -> None:
         self.config = config
@@ -87,20 +92,29 @@ class Accelerator(wiring.Component):
             ),
             "control": In(axi_lite_signature(REGISTER_ADDRESS_BITS)),
             "interrupt": Out(1),
+            "rst": In(1),
         })
 
     def elaborate(self, platform):
         m = Module()
 
         config = self.config
-        m.submodules.registers = self.registers = Registers(
-            config, config_hash=self.configuration_hash
-        )
-        m.submodules.dispatcher = self.dispatcher = Dispatcher(config)
+        self.registers = Registers(config, config_hash=self.configuration_hash)
+        self.dispatcher = Dispatcher(config)
+        m.submodules.registers = ResetInserter(self.rst)(self.registers)
+        m.submodules.dispatcher = ResetInserter(self.rst)(self.dispatcher)
+        reset: Value = self.rst | self.dispatcher.restart
+        units = 0
 
         def add(name: str, unit: Any) -> Any:
-            """Add a unit that forgets everything when a run begins."""
-            m.submodules[name] = ResetInserter(self.dispatcher.restart)(unit)
+            """Add a unit whose reset comes a cycle later than that of the unit before it."""
+            nonlocal reset, units
+            units += 1
+            assert units < RESTART_SKEW
+            own = Signal(init=1, reset_less=True, name=f"reset_{name}")
+            m.d.sync += own.eq(reset)
+            m.submodules[name] = ResetInserter(own)(unit)
+            reset = own
             return unit
 
         self.semaphores = add("semaphores", Semaphores(len(_COMMANDS)))
@@ -195,7 +209,7 @@ class Accelerator(wiring.Component):
         connect_streams(m, self.latent_adapter.o, self.ring.i)
         connect_streams(m, reader.tile, self.ring.tile)
         m.d.comb += [
-            reader.start.eq(self.dispatcher.restart),
+            reader.start.eq(self.dispatcher.clear),
             reader.stop.eq(self.dispatcher.cancel),
             reader.weights_base.eq(registers.bases[weights]),
             reader.weights_freed.eq(self.weight_fifo.freed),

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 
 from amaranth.back import verilog
+from amaranth.hdl import ClockDomain
 from amaranth.lib import wiring
 
 __all__ = ["emit_verilog", "instantiation_template", "port_table"]
@@ -27,6 +28,7 @@ def emit_verilog(component: wiring.Component, *, name: str) -> dict[str, str]:
     Parameters
     ----------
     component : wiring.Component
+        Its clock domain ``sync`` has no reset; a port ``rst`` is the component's own.
     name : str
         Name of the top module.
 
@@ -35,7 +37,9 @@ def emit_verilog(component: wiring.Component, *, name: str) -> dict[str, str]:
     dict
         Text by file name, ``<name>.v`` first.
     """
-    text = verilog.convert(component, name=name, emit_src=False)
+    text = verilog.convert(
+        component, name=name, emit_src=False, missing_domain=_domain_without_reset
+    )
     modules = {
         match["name"].strip().lstrip("\\"): _tidy(match[0]) for match in _MODULE.finditer(text)
     }
@@ -46,6 +50,10 @@ def emit_verilog(component: wiring.Component, *, name: str) -> dict[str, str]:
         files[families[module]].append(body)
     order = [name, *sorted(family for family in files if family != name)]
     return {f"{family}.v": "\n".join(files[family]) for family in order}
+
+
+def _domain_without_reset(name: str) -> ClockDomain:
+    return ClockDomain(name, reset_less=True)
 
 
 def _tidy(body: str) -> str:
@@ -72,11 +80,8 @@ def _clear_loop(match: re.Match[str]) -> str:
 
 
 def port_table(component: wiring.Component) -> dict[str, dict[str, str | int]]:
-    """Direction and width of every port by its Verilog name, clock and reset included."""
-    ports: dict[str, dict[str, str | int]] = {
-        "clk": {"direction": "input", "width": 1},
-        "rst": {"direction": "input", "width": 1},
-    }
+    """Direction and width of every port by its Verilog name, the clock included."""
+    ports: dict[str, dict[str, str | int]] = {"clk": {"direction": "input", "width": 1}}
     for path, member, value in component.signature.flatten(component):
         width = len(value.as_value() if hasattr(value, "as_value") else value)
         direction = "output" if member.flow is wiring.Out else "input"

@@ -122,9 +122,12 @@ class SimulationRun:
         self._x, self._x_saturated = design.quantize_hidden(rows.x)
         if prefill:
             progress(f"write the cache rows of {prefill} tokens")
-        for token in range(prefill):
-            self.machine.write_hidden(self._x[token])
-            self.machine.run(token, attention=False)
+            # Another machine, because the core's buffers have not seen these tokens.
+            before = design.machine()
+            for token in range(prefill):
+                before.write_hidden(self._x[token])
+                before.run(token, attention=False)
+            self.machine.memory[:] = before.memory
         progress("predict cycles")
         latency = mode.number if mode.kind == "fixed" else _NOMINAL_LATENCY
         self.timelines: list[Timeline] = [
@@ -159,6 +162,7 @@ class SimulationRun:
                 if interruption:
                     # What it has written is what the whole run will write.
                     mirror.write(result.log.writes)
+                    self.machine.restart()
                     self.difference = _not_interrupted(result, interruption)
                     if self.difference:
                         break

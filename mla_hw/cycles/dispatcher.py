@@ -14,6 +14,8 @@ __all__ = [
     "HALT_LATENCY",
     "LOAD_TO_FETCH",
     "NEXT_FETCH",
+    "RESTART_CYCLES",
+    "RESTART_SKEW",
     "START_TO_CLEAR",
     "START_TO_LOAD",
     "issue_step",
@@ -23,13 +25,16 @@ __all__ = [
 
 #: From the start pulse to the cycle in which it takes effect, from which runs are counted.
 START_TO_CLEAR = 1
-#: From the start pulse to the offer of the command that loads the program: the units are reset in
-#: the cycle before.
-START_TO_LOAD = 3
+#: From the start pulse to the offer of the command that loads the program.
+START_TO_LOAD = 2
 #: From the end of that command to the first word of instruction 0.
 LOAD_TO_FETCH = 1
 #: From the cycle in which an instruction leaves the dispatcher to the first word of the next.
 NEXT_FETCH = 2
+#: Units that a reset may go through, one per cycle.
+RESTART_SKEW = 32
+#: Cycles from the end of the bus traffic after an error until all other units have been reset.
+RESTART_CYCLES = 3 * RESTART_SKEW
 #: From HALT's execution, or the end of the last instruction of any engine, to the halted pulse.
 HALT_LATENCY = 1
 

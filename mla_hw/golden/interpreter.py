@@ -79,7 +79,15 @@ class Machine:
         self.context = np.zeros((core.context_depth, core.accumulator_lanes), np.int64)
         self.states: list[SoftmaxState | None] = [None] * lane_count
         self.controls: list[ShiftControl | None] = [None] * lane_count
+        self._stream: deque[tuple[int, int]] = deque()
+        self._stream_pointer = 0
         self._decoded: dict[tuple[int, int], tuple[NDArray[np.float64], Ints]] = {}
+        self.restart()
+
+    def restart(self) -> None:
+        """Do what the core's reset of its units does; contents of memories stay."""
+        self._fill_block = self._read_block = self._tile_blocks = 0
+        self._bank = 0
 
     def write_hidden(self, row: Ints) -> None:
         """Put one token's hidden state, already quantised, where the core reads it."""
@@ -109,10 +117,8 @@ class Machine:
         attention : bool
             False stops behind the STORE of the cache row: what a prefill needs.
         """
-        self._stream: deque[tuple[int, int]] = deque()
+        self._stream.clear()
         self._stream_pointer = self.map.regions["weights"].offset
-        self._fill_block = self._read_block = self._tile_blocks = 0
-        self._bank = 0
         bases = [region.offset for region in self.map.regions.values()]
         for command in resolve(
             self.program.instructions,

@@ -7,6 +7,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
+from mla_hw.cycles.dispatcher import RESTART_CYCLES, RESTART_SKEW
 from mla_hw.hardware import PROGRAM_LOAD, SEMAPHORES, CoreConfig
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH
 from mla_hw.registers import POSITION_BITS, ErrorCode
@@ -34,9 +35,8 @@ class Dispatcher(wiring.Component):
     (:mod:`mla_hw.cycles.dispatcher`), besides waiting for its queue.
 
     The first error, or ``abort``, ends the run: nothing is dispatched any more, ``cancel`` makes
-    the queues drop what has not started and the reader issue nothing, and ``halted`` comes when
-    the memory port is idle. What is left in engines and buffers then, ``restart`` of the next run
-    clears.
+    the queues drop what has not started and the reader issue nothing. When the memory port is idle,
+    ``restart`` clears what is left in engines and buffers, and then ``halted`` comes.
 
     Parameters
     ----------
@@ -71,12 +71,12 @@ class Dispatcher(wiring.Component):
     clear : :py:`Out(1)`
         Pulse in the cycle after an accepted start, the first of the run.
     restart : :py:`Out(1)`
-        Pulse in the cycle after ``clear``, one before the first command: resets everything that
-        may hold state of an earlier run.
+        After a reset, and before ``halted`` where a run ends with an error: for twice
+        ``RESTART_SKEW`` cycles, and ends as long before the next run can begin.
     running : :py:`Out(1)`
         From the cycle after an accepted start to the cycle of ``halted``.
     cancel : :py:`Out(1)`
-        From the cycle after an error to ``clear``.
+        From the cycle after an error to ``halted``.
     halted : :py:`Out(1)`
         Pulse at the end of every run.
     error : :py:`Out(error_layout())`
@@ -279,37 +279,57 @@ class Dispatcher(wiring.Component):
     def _sequence(self, m, kind, executing, issue, valid, broken, index):
         """Drive a run from start to halted, and stop dispatching at the first error."""
         fault: Any = Signal(error_layout())
-        m.d.sync += [self.clear.eq(0), self.restart.eq(self.clear)]
-        with m.FSM():
-            with m.State("IDLE"), m.If(self.start):
-                m.d.sync += [self.running.eq(1), self.clear.eq(1)]
+        failed = fault.en | self.cancel
+        m.d.sync += [self.clear.eq(0), self.restart.eq(0)]
+        # Counts down in RESTART, where a run starts out from, too.
+        left = Signal(range(RESTART_CYCLES), init=RESTART_CYCLES - 1)
+        starting = self.start & ~self.running
+        with m.If(starting):
+            m.d.sync += self.running.eq(1)
+        with m.FSM(init="RESTART"):
+            with m.State("IDLE"), m.If(starting):
+                m.d.sync += self.clear.eq(1)
                 m.next = "CLEAR"
             with m.State("CLEAR"):
-                m.next = "RESTART"
-            with m.State("RESTART"):
                 m.next = "LOAD"
             with m.State("LOAD"):
                 self._offer_load(m)
                 with m.If(self.reader.ready):
                     m.next = "LOADING"
-                with m.If(fault.en):
+                with m.If(failed):
                     m.next = "END"
             with m.State("LOADING"):
                 with m.If(self.reader_done):
                     m.next = "RUN"
-                with m.If(fault.en):
+                with m.If(failed):
                     m.next = "END"
             with m.State("RUN"):
                 m.d.comb += executing.eq(1)
-                with m.If(fault.en | (valid & kind.HALT)):
+                with m.If(failed | (valid & kind.HALT)):
                     m.next = "END"
                 with m.If(issue & (broken != ErrorCode.NONE)):
                     m.d.comb += [fault.en.eq(1), fault.code.eq(broken)]
             # After an error the engines may wait for ever for what was cancelled.
-            with m.State("END"), m.If(~Mux(self.cancel, self.on_bus, self.busy.any())):
-                m.d.comb += self.halted.eq(1)
-                m.d.sync += self.running.eq(0)
-                m.next = "IDLE"
+            with m.State("END"):
+                with m.If(self.cancel & ~self.on_bus):
+                    m.next = "RESTART"
+                with m.If(~self.cancel & ~self.busy.any()):
+                    m.d.comb += self.halted.eq(1)
+                    m.next = "IDLE"
+            with m.State("RESTART"):
+                # The last cycles are for the units that the end of the reset reaches last.
+                m.d.sync += [self.restart.eq(left >= RESTART_SKEW), left.eq(left - 1)]
+                with m.If(left == 0):
+                    m.d.sync += left.eq(RESTART_CYCLES - 1)
+                    # A start that has come meanwhile, ahead of the first run.
+                    with m.If((self.running | starting) & ~self.cancel):
+                        m.d.sync += self.clear.eq(1)
+                        m.next = "CLEAR"
+                    with m.Else():
+                        m.d.comb += self.halted.eq(self.running)
+                        m.next = "IDLE"
+        with m.If(self.halted):
+            m.d.sync += self.running.eq(0)
 
         for code, condition, where in (
             (ErrorCode.ABORT, self.abort, 0),
@@ -319,12 +339,11 @@ class Dispatcher(wiring.Component):
         ):
             with m.If(condition):
                 m.d.comb += [fault.en.eq(1), fault.code.eq(code), fault.address.eq(where)]
-        # Until the restart, faults are those of an earlier run.
-        with m.If(self.running & ~self.clear & ~self.restart & ~self.cancel):
+        with m.If(self.running & ~self.cancel):
             m.d.comb += [self.error.eq(fault), self.error.program_counter.eq(index)]
         with m.If(self.error.en):
             m.d.sync += self.cancel.eq(1)
-        with m.If(self.clear):
+        with m.If(self.halted):
             m.d.sync += self.cancel.eq(0)
 
     def _offer_load(self, m):

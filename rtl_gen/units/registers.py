@@ -270,8 +270,8 @@ class Registers(wiring.Component):
         running = self.running
         # What the dispatcher reports comes late in the cycle.
         error: Any = Signal(error_layout())
-        halted, done, failed = Signal(), Signal(), Signal()
-        m.d.sync += [error.eq(self.error), halted.eq(self.halted)]
+        halted, done, failed, refused = Signal(), Signal(), Signal(), Signal()
+        m.d.sync += [error.eq(self.error), halted.eq(self.halted), refused.eq(0)]
         m.d.comb += [
             self.abort.eq(abort & running),
             values["status"].eq(Cat(running, done, failed)),
@@ -283,8 +283,10 @@ class Registers(wiring.Component):
             m.d.sync += [done.eq(0), failed.eq(0), values["error_code"].eq(0)]
             m.d.comb += self.start.eq(wrong == ErrorCode.NONE)
             with m.If(wrong != ErrorCode.NONE):
-                m.d.sync += [error.eq(0), error.en.eq(1), error.code.eq(wrong)]
+                m.d.sync += [error.eq(0), error.en.eq(1), error.code.eq(wrong), refused.eq(1)]
         ended_well = halted & ~failed & ~error.en
+        # After an error, too, the host is told when it can start again.
+        ended_badly = (halted & (failed | error.en)) | refused
         with m.If(ended_well):
             m.d.sync += done.eq(1)
         with m.If(error.en):
@@ -297,5 +299,5 @@ class Registers(wiring.Component):
 
         events = values["interrupt_status"]
         cleared = Mux(written("interrupt_status"), ones, 0)
-        m.d.sync += events.eq((events & ~cleared) | Cat(ended_well, error.en))
+        m.d.sync += events.eq((events & ~cleared) | Cat(ended_well, ended_badly))
         m.d.comb += self.interrupt.eq((events & values["interrupt_enable"]).any())

@@ -94,6 +94,7 @@ def test_one_cache_byte(core):
     token, channel = 0, 7
     offset = token * design.core.row_bytes + channel
     difference = run(core, "cache", offset, 0x10, token=2)
-    bank, address = place_latent(design.core, 0, token, channel)
+    # Tokens 0 and 1 have filled one block each.
+    bank, address = place_latent(design.core, 2, token, channel)
     assert difference.buffer == f"latent_ring.bank_{bank}"
     assert difference.element == (int(address),)

@@ -5,6 +5,7 @@ import pytest
 
 import mla_hw
 from mla_hw.cli.simulate import Interruption
+from mla_hw.cycles.dispatcher import RESTART_CYCLES
 from mla_hw.design import Design
 from mla_hw.registers import ErrorCode
 from tests.system.test_bit_exact import assert_predicted
@@ -43,7 +44,8 @@ def test_abort_at_any_time(core, memory):
         Interruption(
             token=FIRST + index % 2,
             code=ErrorCode.ABORT,
-            abort_after=index * (total - 50) // ABORTS,
+            # The first start waits for the end of the reset.
+            abort_after=RESTART_CYCLES + index * (total - RESTART_CYCLES - 50) // ABORTS,
         )
         for index in range(ABORTS)
     ]

@@ -7,6 +7,7 @@ from mla_hw.cycles.dispatcher import (
     HALT_LATENCY,
     LOAD_TO_FETCH,
     NEXT_FETCH,
+    RESTART_CYCLES,
     START_TO_LOAD,
     issue_step,
 )
@@ -18,7 +19,7 @@ from mla_hw.registers import POSITION_BITS, ErrorCode
 from rtl_gen.control_layouts import ENGINE_COMMANDS, PROGRAM_TARGET
 from rtl_gen.units.dispatcher import Dispatcher
 from tests.configs import ODD, SMALL, WIDE, small_core
-from tests.streams import convert, simulate
+from tests.streams import convert, pause, simulate
 
 CONFIGS = {"small": SMALL, "odd": ODD, "wide": WIDE, "wide_port": small_core(port_bytes=64)}
 BASES = (0x1000, 0x8000_0000, 0x123_4560, 0xFFFF_F000, 0x40, 0x7000_0040, 0x2000_0000)
@@ -138,7 +139,7 @@ def run(
             ctx.set(dut.bases[i], base)
         ctx.set(dut.position, position)
         ctx.set(dut.program_beats, 77)
-        await ctx.tick()
+        await ctx.tick().repeat(RESTART_CYCLES + 1)
         ctx.set(dut.start, 1)
         offered, work, done = {}, 0, False
         for now in range(max_cycles):
@@ -341,6 +342,8 @@ def test_a_run_after_an_abort_starts_afresh():
             ctx.set(dut.bases[i], base)
         ctx.set(dut.position, 20)
         ctx.set(dut.reader.ready, 1)
+        # A start while the reset of the units is under way is kept.
+        await ctx.tick().repeat(5)
         assert len(await once(ctx, abort_after=3)) == 3
         taken = await once(ctx, abort_after=None)
         entries = [expected_entry(item) for item in expected]
@@ -449,20 +452,44 @@ def test_stops_at_a_fault(case):
     assert result.error == (code, 2, address)
     assert result.cancelled
     assert len(result.pushed) == cut + 1
-    assert result.halted == result.pushed[-1][1] + 25 + HALT_LATENCY
+    assert result.halted == result.pushed[-1][1] + 25 + HALT_LATENCY + RESTART_CYCLES
 
 
-def test_faults_of_an_earlier_run_are_ignored():
-    """A fault is a level that the restart takes away."""
+@pytest.mark.parametrize(
+    "after", [0, 1, 10, RESTART_CYCLES - 1, RESTART_CYCLES, RESTART_CYCLES + 3]
+)
+def test_abort_of_a_start_ahead_of_the_first_run(after):
+    """Whether the units are still being reset or the program is being loaded."""
+    dut = Dispatcher(SMALL)
 
-    def stimulus(ctx, dut, now):
-        if now == 0:
-            ctx.set(dut.read_error, {"en": 1, "address": 0x80})
-        if now > 1 and not ctx.get(dut.restart):
-            ctx.set(dut.read_error, {"en": 0})
+    async def testbench(ctx):
+        await ctx.tick().repeat(3)
+        ctx.set(dut.reader.ready, 1)
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        await pause(ctx, after)
+        ctx.set(dut.abort, 1)
+        assert ctx.get(dut.error.en)
+        assert ctx.get(dut.error.code) == ErrorCode.ABORT
+        await ctx.tick()
+        ctx.set(dut.abort, 0)
+        for _ in range(RESTART_CYCLES):
+            assert ctx.get(dut.running)
+            if ctx.get(dut.halted):
+                break
+            await ctx.tick()
+        await ctx.tick()
+        assert not ctx.get(dut.running)
+        assert not ctx.get(dut.cancel)
+        # What is started then is loaded.
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        await ctx.tick().until(dut.reader.valid)
+        assert ctx.get(dut.running)
 
-    result = run(SMALL, Program((make("HALT"),)).encode(), stimulus=stimulus)
-    assert result.error is None
+    simulate(dut, testbench)
 
 
 def test_read_error_while_loading():

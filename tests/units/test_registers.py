@@ -216,11 +216,12 @@ def test_error_of_a_run():
         ctx.set(dut.running, 1)
         ctx.set(dut.error, error)
         await pulse(ctx, dut.error.en)
-        await ctx.tick()
-        assert ctx.get(dut.interrupt)
         assert await read_register(ctx, bus, "status") == RUNNING | STATUS_ERROR
+        assert not ctx.get(dut.interrupt)
         await pulse(ctx, dut.halted)
         ctx.set(dut.running, 0)
+        await ctx.tick()
+        assert ctx.get(dut.interrupt)
         assert await read_register(ctx, bus, "status") == STATUS_ERROR
         assert await read_register(ctx, bus, "interrupt_status") == ERROR
         assert await read_register(ctx, bus, "error_code") == ErrorCode.WRITE
@@ -234,6 +235,7 @@ def test_error_of_a_run():
         await pulse(ctx, dut.error.en)
         ctx.set(dut.halted, 0)
         assert await read_register(ctx, bus, "status") == STATUS_ERROR
+        assert await read_register(ctx, bus, "interrupt_status") == ERROR
 
     simulate(dut, testbench)
 
