@@ -1,8 +1,41 @@
-"""Data hazards: whatever an instruction reads has been written, whatever the timing."""
+"""Data hazards: whatever an instruction reads has been written for it, whatever the timing.
 
-from collections.abc import Hashable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TypeVar
+Memories of the gateware and the engines that use them:
+
+=======================  ======================  ===============================
+memory                   written by              read by
+=======================  ======================  ===============================
+projection half          reader, array: 1 port   array
+vector half              vector                  array
+scratch                  array                   vector
+RoPE table               reader                  vector
+constants, two copies    reader                  array; vector
+scores, scales, maxima   array                   vector
+softmax state            vector                  vector
+shift controls           vector                  array
+context sums             array                   array, vector: 1 port per lane
+row being packed         vector                  vector
+packed row               vector                  writer
+output buffer            array                   writer
+memory behind AXI        writer                  reader
+=======================  ======================  ===============================
+
+At a port with users in two engines a coincidence loses a write or a read whatever the addresses, so
+all its uses are ordered (:func:`mla_hw.program.accesses.ports`); there are two. All other ports
+have users in one engine. Several instructions of the vector engine share the ports of scratch,
+constants, state and row, the write port of the vector half and the multipliers; it executes one at
+a time. What goes through the loader, the requantizer or the score unit comes in order and takes the
+same number of cycles.
+
+Three kinds of memories are not in the table. Weights and latent ring are counted by hardware, see
+:mod:`mla_hw.program.array_inputs`. The requantizer's banks, the array's shadow registers, the score
+unit's running maxima (which each product begins anew), queues and counters are used by one unit,
+which keeps its own distances. The program memory is written by the dispatcher's own load, before
+the first instruction; no LOAD has it as its target.
+"""
+
+from collections.abc import Hashable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,269 +43,237 @@ from numpy.typing import NDArray
 from mla_hw.errors import ProgramError
 from mla_hw.golden.dispatcher import Resolved, resolve
 from mla_hw.hardware import CoreConfig
+from mla_hw.program.accesses import HOST, Read, Write, ports, reads, writes
+from mla_hw.program.array_inputs import ArrayInputs
 from mla_hw.program.instructions import FIELDS, Engine
+from mla_hw.program.memories import (
+    ABSENT,
+    EMPTY,
+    HOSTED,
+    Entries,
+    contents_at_start,
+    head_entries,
+)
+from mla_hw.program.order import Order
 from mla_hw.program.program import Program
 
 __all__ = ["verify_hazards"]
 
-_Key = TypeVar("_Key", bound=Hashable)
-#: Tile counts for which loops are unrolled.
-_TILES = (1, 2, 3)
-#: Engines that take an instruction only when the one before has ended.
-_SERIAL = (Engine.VECTOR, Engine.WRITER)
+#: Tile counts for which loops are unrolled: the first iteration is the last one, is followed by the
+#: last one, or by others that follow each other. Longer loops bring no other neighbours, and what
+#: is known to have ended is never forgotten.
+_TILES = (1, 2, 4)
+#: Memories of which an instruction reads each entry before it writes it.
+_UPDATED = ("context", "state")
 
-
-@dataclass(frozen=True, slots=True)
-class _Access:
-    """Entries of one on-chip memory that an instruction reads or writes."""
-
-    memory: str
-    entries: NDArray[np.int64]
+_Users = dict[Engine, Entries]
+_Accesses = tuple[tuple[Read, ...], tuple[Write, ...]]
 
 
 def verify_hazards(program: Program, core: CoreConfig) -> None:
-    """Check that semaphores order all uses of the on-chip memories.
+    """Check that semaphores order all uses of the memories.
 
     An instruction may read what another wrote only if the other has ended before this one starts,
-    and overwrite it only if whoever reads it has ended, or reads it earlier by being ahead in the
-    same engine. What is known to have ended follows from semaphores, the order within an engine,
-    and from vector engine and writer taking one instruction at a time.
+    and overwrite it only if whoever uses it has ended, or is ahead of it in the same engine. Users
+    of a shared port must have ended, whatever the entry. What has ended follows from semaphores and
+    from the order within an engine alone (:class:`~mla_hw.program.order.Order`).
+
+    In program order, which is thereby enforced, each operand is one tensor that the right kind of
+    instruction has made, and nothing is overwritten before it has been read: buffers that are
+    needed do not overlap. Nothing is made that is not read. Weights and the latent ring are counted
+    (:class:`~mla_hw.program.array_inputs.ArrayInputs`).
+
+    Parameters
+    ----------
+    program : Program
+        One that :func:`~mla_hw.program.verify.verify_program` accepts: each semaphore has one
+        engine that gives it and one that takes it.
+    core : CoreConfig
 
     Raises
     ------
     ProgramError
-        Names both instructions and the memory.
+        Names the instructions and the memory.
     """
-    for tiles in _TILES:
-        position = (tiles - 1) * core.tile_tokens
-        _Check(program, core, position).run()
+    cache: dict[Hashable, _Accesses] = {}
+    # A last tile of one token, of about half its size, and a full one.
+    for last in sorted({1, core.tile_tokens // 2 + 1, core.tile_tokens}):
+        for tiles in _TILES:
+            position = (tiles - 1) * core.tile_tokens + last - 1
+            _Check(program, core, position, cache).run()
+
+
+@dataclass(slots=True)
+class _Memory:
+    """Contents of a memory (a tensor's number by entry) and its last users by engine."""
+
+    contents: Entries
+    #: Written, and not read since.
+    unread: NDArray[np.bool_]
+    #: Number of the last command, -1 if none.
+    writers: _Users = field(default_factory=dict)
+    readers: _Users = field(default_factory=dict)
+
+    def note(self, users: _Users, engine: Engine, entries: Entries, number: int) -> None:
+        if engine not in users:
+            users[engine] = np.full(len(self.contents), -1)
+        users[engine][entries] = number
 
 
 class _Check:
-    def __init__(self, program: Program, core: CoreConfig, position: int) -> None:
-        self.core = core
+    def __init__(
+        self, program: Program, core: CoreConfig, position: int, cache: dict[Hashable, _Accesses]
+    ) -> None:
+        self.program, self.core, self.cache = program, core, cache
         self.commands = list(
             resolve(
                 program.instructions,
                 position=position,
                 tile_tokens=core.tile_tokens,
-                bases=[0] * 7,
+                bases=[0] * len(FIELDS["base"].choices),
                 port_bytes=core.port_bytes,
             )
         )
-        # Number of the last command that wrote each entry, or of the last of an engine to read it.
-        self.writers: dict[str, NDArray[np.int64]] = {}
-        self.readers: dict[tuple[str, Engine], NDArray[np.int64]] = {}
-        # Numbers of commands known to have ended, per engine, when a command starts.
-        self.ended: list[dict[Engine, int]] = []
-        self.known: dict[Engine, dict[Engine, int]] = {}
-        self.latest: dict[Engine, int] = {}
-        self.gives: dict[int, list[int]] = {}
+        self.memories = {
+            name: _Memory(contents, np.zeros(len(contents), np.bool_))
+            for name, contents in contents_at_start(core, position).items()
+        }
+        # Numbers in the contents are indices into this.
+        self.tensors: list[tuple[str, int]] = [("", 0), (HOST, 0)]
+        self.port_users: dict[str, dict[Engine, int]] = {}
+        self.ended: Mapping[Engine, int] = {}
+        # By head: its next context sums overwrite what is held.
+        self.first = np.zeros(core.groups << core.lane_bits, np.bool_)
 
     def run(self) -> None:
+        order, inputs = Order(), ArrayInputs(self.core)
         for number, command in enumerate(self.commands):
-            if command.engine is Engine.DISPATCHER:
-                self.ended.append({})
-                continue
-            self._start(number, command)
-            for access in _reads(command, self.core):
-                self._read(number, command, access)
-            for access in _writes(command, self.core):
-                self._write(number, command, access)
+            self.ended = order.start(command)
+            for score in inputs.execute(number, command):
+                if not self._has_ended(score):
+                    raise self._error(command, "releases the tile that", score, "reads")
+            self._use_ports(number, command)
+            reading, writing = self._accesses(command)
+            for read in reading:
+                self._read(number, command, read)
+            for write in writing:
+                self._write(number, command, write)
+        inputs.finish()
+        self._finish()
 
-    def _start(self, number: int, command: Resolved) -> None:
-        ended = dict(self.known.get(command.engine, {}))
-        before = self.latest.get(command.engine)
-        if before is not None and command.engine in _SERIAL:
-            ended[command.engine] = before
-        for semaphore in _bits(command.wait):
-            giver = self.gives[semaphore].pop(0)
-            engine = self.commands[giver].engine
-            for other, last in {**self.ended[giver], engine: giver}.items():
-                ended[other] = max(ended.get(other, -1), last)
-        self.ended.append(ended)
-        self.known[command.engine] = ended
-        self.latest[command.engine] = number
-        for semaphore in _bits(command.post):
-            self.gives.setdefault(semaphore, []).append(number)
+    def _finish(self) -> None:
+        """Check that everything has been read: what is left was meant for somebody."""
+        for name, memory in self.memories.items():
+            if not name.startswith("memory.") and memory.unread.any():
+                last = max(int(users[memory.unread].max()) for users in memory.writers.values())
+                raise _rule(self.commands[last], f"writes {name} that nobody reads")
 
-    def _read(self, number: int, command: Resolved, access: _Access) -> None:
-        for writer in _users(self.writers, access.memory, access.entries):
-            if not self._has_ended(number, writer):
-                raise self._error(command, "reads", access, writer, "writes")
-        _note(self.readers, (access.memory, command.engine), access.entries, number)
+    def _accesses(self, command: Resolved) -> _Accesses:
+        f, joins = command.fields, False
+        if command.name in ("SOFTMAX", "MATMUL"):
+            by_head = head_entries(self.core, f)
+            by_head = by_head[by_head < len(self.first)]
+            if command.name == "SOFTMAX":
+                self.first[by_head] = f["first"]
+            joins = not self.first[by_head].all()
+        key = (command.index, joins, *f.values())
+        if key not in self.cache:
+            base = ""
+            if "address" in command.fields:
+                base = self.program.instructions[command.index].choice("base")
+            self.cache[key] = (
+                tuple(reads(command, self.core, base, joins=joins)),
+                tuple(writes(command, self.core, base)),
+            )
+        return self.cache[key]
 
-    def _write(self, number: int, command: Resolved, access: _Access) -> None:
-        rivals = [
-            (writer, "writes") for writer in _users(self.writers, access.memory, access.entries)
+    def _use_ports(self, number: int, command: Resolved) -> None:
+        for port in ports(command):
+            users = self.port_users.setdefault(port, {})
+            for engine, last in users.items():
+                if engine is not command.engine and not self._has_ended(last):
+                    raise self._error(command, f"uses the {port} that", last, "uses")
+            users[command.engine] = number
+
+    def _read(self, number: int, command: Resolved, access: Read) -> None:
+        memory = self._memory(command, access)
+        self._check_operand(command, access, memory)
+        # The array starts a product before the one ahead of it has drained, so that what its own
+        # products make has to have ended, too.
+        for last in self._unfinished(memory.writers, access.entries):
+            raise self._error(command, f"reads {access.memory} that", last, "writes")
+        memory.unread[access.entries] = False
+        memory.note(memory.readers, command.engine, access.entries, number)
+
+    def _check_operand(self, command: Resolved, access: Read, memory: _Memory) -> None:
+        contents = memory.contents[access.entries]
+        if contents.min() <= EMPTY:
+            raise _rule(command, f"reads {access.memory} where nothing has been written")
+        if not access.mixed and contents.min() != contents.max():
+            raise _rule(command, f"reads {access.memory} where different tensors lie")
+        for tensor in np.unique(contents) if access.mixed else contents[:1]:
+            maker, _ = self.tensors[tensor]
+            if maker not in access.makers:
+                raise _rule(
+                    command,
+                    f"reads {access.memory} from {maker}, not from {' or '.join(access.makers)}",
+                )
+
+    def _write(self, number: int, command: Resolved, access: Write) -> None:
+        memory, engine = self._memory(command, access), command.engine
+        contents = memory.contents[access.entries]
+        if contents.min() == ABSENT:
+            raise _rule(command, f"writes beyond the lanes of {access.memory}")
+        # Within an engine reads and writes keep the order of the instructions: of vector engine and
+        # writer, because they are serial; of the loader, because it takes one LOAD after the other;
+        # of the array, because operands are read when a step is issued, results are written long
+        # after it, and all results for one memory take the same way. A tile of results may precede
+        # the next tile's steps, so an instruction must not overwrite what it reads itself.
+        for users, does in ((memory.writers, "writes"), (memory.readers, "reads")):
+            others = {other: users[other] for other in users if other is not engine}
+            for last in self._unfinished(others, access.entries):
+                raise self._error(command, f"overwrites {access.memory} that", last, does)
+        own = {engine: memory.readers[engine]} if engine in memory.readers else {}
+        if access.memory not in _UPDATED and number in self._unfinished(own, access.entries):
+            raise _rule(command, f"overwrites {access.memory} that it reads itself")
+        if memory.unread[access.entries].any():
+            raise _rule(command, f"overwrites {access.memory} that nobody has read")
+        if (contents == HOSTED).any():
+            raise _rule(command, f"overwrites {access.memory} that the host wrote")
+
+        tensor = (access.maker, access.tensor)
+        if tensor not in self.tensors:
+            self.tensors.append(tensor)
+        memory.contents[access.entries] = self.tensors.index(tensor)
+        memory.unread[access.entries] = True
+        memory.note(memory.writers, engine, access.entries, number)
+
+    def _memory(self, command: Resolved, access: Read | Write) -> _Memory:
+        if not len(access.entries):
+            raise _rule(command, f"uses nothing of {access.memory}, which engines cannot")
+        memory = self.memories.get(access.memory)
+        if memory is None or access.entries.max() >= len(memory.contents):
+            raise _rule(command, f"leaves {access.memory}")
+        return memory
+
+    def _unfinished(self, users: _Users, entries: Entries) -> list[int]:
+        """Return the last command of each engine that uses the entries and may be under way."""
+        return [
+            int(last)
+            for engine, numbers in users.items()
+            if (last := numbers[entries].max()) > self.ended.get(engine, -1)
         ]
-        for engine in Engine:
-            readers = _users(self.readers, (access.memory, engine), access.entries)
-            rivals += [(reader, "reads") for reader in readers]
-        for rival, does in rivals:
-            # Within an engine reads and writes keep the order of the instructions.
-            same = self.commands[rival].engine is command.engine
-            if not same and not self._has_ended(number, rival):
-                raise self._error(command, "overwrites", access, rival, does)
-        _note(self.writers, access.memory, access.entries, number)
 
-    def _has_ended(self, number: int, other: int) -> bool:
-        return self.ended[number].get(self.commands[other].engine, -1) >= other
+    def _has_ended(self, other: int) -> bool:
+        return self.ended.get(self.commands[other].engine, -1) >= other
 
-    def _error(
-        self, command: Resolved, does: str, access: _Access, other: int, did: str
-    ) -> ProgramError:
+    def _error(self, command: Resolved, does: str, other: int, did: str) -> ProgramError:
         rival = self.commands[other]
-        return ProgramError(
-            f"instruction {command.index} ({command.name}) {does} {access.memory} that instruction "
-            f"{rival.index} ({rival.name}) {did}, without waiting for it"
+        return _rule(
+            command,
+            f"{does} instruction {rival.index} ({rival.name}) {did}, without waiting for it",
         )
 
 
-def _bits(mask: int) -> list[int]:
-    return [bit for bit in range(mask.bit_length()) if mask >> bit & 1]
-
-
-def _users(
-    table: Mapping[_Key, NDArray[np.int64]], key: _Key, entries: NDArray[np.int64]
-) -> list[int]:
-    """Return the commands that are noted for any of the entries."""
-    noted = table.get(key)
-    if noted is None:
-        return []
-    users = np.unique(noted[entries[entries < len(noted)]])
-    return [int(user) for user in users if user >= 0]
-
-
-def _note(
-    table: dict[_Key, NDArray[np.int64]], key: _Key, entries: NDArray[np.int64], number: int
-) -> None:
-    if not len(entries):
-        return
-    noted = table.get(key, np.zeros(0, np.int64))
-    missing = int(entries.max()) + 1 - len(noted)
-    table[key] = np.concatenate([noted, np.full(max(0, missing), -1, np.int64)])
-    table[key][entries] = number
-
-
-def _range(memory: str, start: int, count: int) -> _Access:
-    return _Access(memory, np.arange(start, start + count))
-
-
-def _spread(core: CoreConfig, half: str, element: int, count: int) -> _Access:
-    elements = np.arange(element, element + count)
-    bits = core.spread_bits
-    return _Access(half, (elements >> bits) * core.rows + (elements & ((1 << bits) - 1)))
-
-
-def _lanes(core: CoreConfig, half: str, element: int, count: int, lanes: int = 1) -> _Access:
-    """``count`` addresses of ``lanes`` lanes from the element's on."""
-    lane = element & ((1 << core.lane_bits) - 1)
-    addresses = (element >> core.lane_bits) + np.arange(count)
-    entries = addresses[:, None] * core.rows + lane + np.arange(lanes)
-    return _Access(half, entries.ravel())
-
-
-def _heads(core: CoreConfig, memory: str, group: int, rows: int) -> _Access:
-    return _range(memory, group << core.lane_bits, rows)
-
-
-def _scores(core: CoreConfig, start: int, rows: int, tokens: int) -> _Access:
-    entries = start + np.arange(rows)[:, None] * core.tile_tokens + np.arange(tokens)
-    return _Access("scores", entries.ravel())
-
-
-def _reads(command: Resolved, core: CoreConfig) -> Iterator[_Access]:
-    f = command.fields
-    match command.name:
-        case "MATMUL":
-            yield from _matmul_reads(f, core)
-        case "NORM":
-            yield _range("scratch", f["a"], f["k"])
-            yield _range("constants", f["constant"], 2)
-        case "ROPE":
-            yield _range("scratch", f["a"], f["k"] * f["n"])
-            yield _range("table", 0, f["k"] // 2)
-        case "SOFTMAX":
-            yield _scores(core, f["a"], f["rows"], f["n"])
-            yield _heads(core, "maxima", f["group"], f["rows"])
-        case "NORMALIZE":
-            yield _context(core, f["a"], f["k"])
-            yield _range("constants", f["constant"], 1)
-        case "PACK":
-            yield _range("staging", 0, f["k"] + f["n"])
-            yield _range("constants", f["constant"], 1)
-        case "STORE":
-            yield _range(FIELDS["target"].choices[f["target"]], 0, f["n"])
-
-
-def _matmul_reads(f: Mapping[str, int], core: CoreConfig) -> Iterator[_Access]:
-    mode = FIELDS["mode"].choices[f["mode"]]
-    if mode == "context":
-        yield _lanes(core, "vector", f["a"], f["k"], f["rows"])
-        yield _heads(core, "controls", f["group"], f["rows"])
-        return
-    yield _range("constants", f["constant"], 1)
-    if mode == "score":
-        yield _lanes(core, "projection", f["a"], core.kv_lora_rank, f["rows"])
-        yield _lanes(core, "vector", f["b"], core.qk_rope_head_dim, f["rows"])
-        return
-    half, layout = FIELDS["source"].choices[f["source"]].split("_")
-    yield (_spread if layout == "spread" else _lanes)(core, half, f["a"], f["k"])
-
-
-def _context(core: CoreConfig, element: int, count: int) -> _Access:
-    lane = element & ((1 << core.context_lane_bits) - 1)
-    start = element >> core.context_lane_bits
-    return _Access("context", (start + np.arange(count)) * core.accumulator_lanes + lane)
-
-
-def _writes(command: Resolved, core: CoreConfig) -> Iterator[_Access]:
-    f = command.fields
-    target = FIELDS["target"].choices[f.get("target", 0)]
-    match command.name:
-        case "LOAD" if target == "spread":
-            yield _spread(core, "projection", f["c"], f["k"])
-        case "LOAD":
-            yield _range(target, f["c"], f["k"])
-        case "MATMUL":
-            yield from _matmul_writes(f, core, target)
-        case "NORM" | "ROPE" if target == "row":
-            yield _range("staging", f["c"], f["k"])
-        case "NORM":
-            yield _spread(core, "vector", f["c"], f["k"])
-        case "ROPE":
-            for head in range(f["n"]):
-                group, lane = divmod(head, core.rows)
-                yield _lanes(
-                    core, "vector", f["c"] + (group * f["k"] << core.lane_bits) + lane, f["k"]
-                )
-        case "SOFTMAX":
-            yield _lanes(core, "vector", f["c"], f["n"], f["rows"])
-            yield _heads(core, "controls", f["group"], f["rows"])
-        case "NORMALIZE":
-            yield _lanes(core, "vector", f["c"], f["k"])
-        case "PACK":
-            yield _range("row", 0, core.row_beats)
-
-
-def _matmul_writes(f: Mapping[str, int], core: CoreConfig, target: str) -> Iterator[_Access]:
-    match FIELDS["mode"].choices[f["mode"]]:
-        case "score":
-            yield _scores(core, f["c"], f["rows"], f["n"])
-            yield _heads(core, "maxima", f["group"], f["rows"])
-        case "context":
-            lanes = core.accumulator_lanes
-            for row in range(f["rows"]):
-                slot, lane = divmod(row, lanes)
-                start = f["c"] + slot * core.kv_lora_rank
-                yield _context(core, start << core.context_lane_bits | lane, f["n"])
-        case _ if target == "spread":
-            yield _spread(core, "projection", f["c"], f["n"])
-        case _ if target == "lanes":
-            yield _lanes(core, "projection", f["c"], f["n"])
-        case _ if target == "output":
-            per_beat = core.port_bytes // 2
-            yield _range("output", f["c"] // per_beat, -(-f["n"] // per_beat))
-        case _:
-            yield _range("scratch", f["c"], f["n"])
+def _rule(command: Resolved, problem: str) -> ProgramError:
+    return ProgramError(f"instruction {command.index} ({command.name}) {problem}")

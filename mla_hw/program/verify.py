@@ -22,7 +22,8 @@ def verify_program(program: Program) -> None:
 
     Every semaphore has exactly one engine that gives it and one that takes it. Executed in
     program order no counter leaves 0 … cap, every loop over tiles is net zero whatever the number
-    of tiles, and all counters end at zero. Then no queue depth deadlocks.
+    of tiles, and all counters end at zero. Then no queue depth deadlocks, as long as the reader
+    brings what the array takes (:mod:`mla_hw.program.array_inputs`).
 
     Raises
     ------
