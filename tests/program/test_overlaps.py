@@ -63,7 +63,7 @@ def results(design, core, program):
     machine = Machine(core, program, design.memory, design.image, design.constants)
     hidden = np.random.default_rng(0).standard_normal((design.context, design.model.hidden_size))
     out = []
-    for position, row in enumerate(design.quantize_hidden(hidden)):
+    for position, row in enumerate(design.quantize_hidden(hidden)[0]):
         machine.write_hidden(row)
         machine.run(position)
         out.append(machine.y())
