@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mla_hw.checkpoint import LayerWeights
 from mla_hw.config import ModelConfig
 from mla_hw.errors import CapacityError, ConfigError, MlaHwError
-from mla_hw.fields import read_json_object
+from mla_hw.fields import check_count, read_json_object
 from mla_hw.golden.interpreter import Machine
 from mla_hw.graph import build_graph
 from mla_hw.hardware import CoreConfig, HardwareConfig
@@ -96,11 +96,11 @@ class Design:
         folder = Path(directory)
         path = folder / "manifest.json"
         if not path.is_file():
-            raise ConfigError(f"{folder} has no manifest.json: it is not a folder of generate")
+            raise ConfigError(f"{folder}: has no manifest.json: it is not a folder of generate")
         manifest: dict[str, Any] = read_json_object(path, ConfigError)
         if manifest.get("format") != MANIFEST_FORMAT:
             raise ConfigError(
-                f"{path} has format {manifest.get('format')}, this version reads "
+                f"{path}: has format {manifest.get('format')}, this version reads "
                 f"{MANIFEST_FORMAT}: generate the folder again"
             )
         try:
@@ -123,7 +123,7 @@ class Design:
         except (AttributeError, LookupError, TypeError, ValueError, OSError, MlaHwError) as error:
             problem = str(error)
         if problem:
-            raise ConfigError(f"{folder} is damaged ({problem}): generate it again")
+            raise ConfigError(f"{folder}: is damaged ({problem}): generate it again")
         return design
 
     def _problem(self) -> str:
@@ -236,16 +236,12 @@ def compile_layer(
     config = weights.config
     if context is None:
         context = min(config.max_position_embeddings, DEFAULT_CONTEXT)
-    if context > 1 << POSITION_BITS:
-        raise ConfigError(
-            f"context must be at most {1 << POSITION_BITS}, which the core's position counts to, "
-            f"not {context}"
-        )
-    if not 1 <= context <= config.max_position_embeddings:
-        raise ConfigError(
-            f"context must be from 1 to max_position_embeddings = "
-            f"{config.max_position_embeddings}, not {context}"
-        )
+    bound, what = min(
+        (1 << POSITION_BITS, "as far as the core counts"),
+        (config.max_position_embeddings, "max_position_embeddings"),
+    )
+    if not 1 <= check_count("--context:", context) <= bound:
+        raise ConfigError(f"--context: must be from 1 to {bound} ({what}), not {context}")
     rows = calibration_rows(config.hidden_size) if calibration is None else calibration
     schedule = schedule_layer(config, hardware, multiplier=multiplier, pass_groups=pass_groups)
     program = lower(schedule)

@@ -93,7 +93,10 @@ def generate(
     say = progress or (lambda line: None)
     target = Path(os.path.realpath(out))
     check_target(target, f"--out {out}")
-    chosen = load_board(board)
+    try:
+        chosen = load_board(board)
+    except ConfigError as error:
+        raise ConfigError(f"--board: {error}") from None
     settings = read_hardware(chosen, hardware)
     weights = load_model(checkpoint, layer=layer, seed=seed)
     warnings = []
@@ -138,14 +141,17 @@ def read_hardware(board: Board, path: str | Path | None) -> HardwareConfig:
     Raises
     ------
     ConfigError
-        Names file, line and key.
+        Names option, file, line and key.
     """
     values: dict[str, Any] = dict(board.hardware)
     if path is None:
         return HardwareConfig.from_dict(values)
-    given, lines = load_yaml_mapping(Path(path))
-    known = HardwareConfig().to_dict()
-    reject_unknown_keys(given, known, path=Path(path), lines=lines)
+    try:
+        given, lines = load_yaml_mapping(Path(path))
+        known = HardwareConfig().to_dict()
+        reject_unknown_keys(given, known, path=Path(path), lines=lines)
+    except ConfigError as error:
+        raise ConfigError(f"--hardware {error}") from None
     if "accumulator_lanes" not in given:
         values.pop("accumulator_lanes", None)
     try:
@@ -154,7 +160,7 @@ def read_hardware(board: Board, path: str | Path | None) -> HardwareConfig:
         # A message begins with the field that must change; the file may hold only the other one.
         named = (key for key in (str(error).split()[0], *given) if key in given)
         culprit = next((key for key in named if key in str(error)), "")
-        raise ConfigError(f"{place_of(path, lines, culprit)}: {error}") from None
+        raise ConfigError(f"--hardware {place_of(path, lines, culprit)}: {error}") from None
 
 
 def _compile(

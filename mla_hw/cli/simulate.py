@@ -147,7 +147,7 @@ def simulate(
     say = progress or (lambda _: None)
     design = Design.load(folder)
     if not design.image:
-        raise ConfigError(f"{directory} has no image.bin: generate it without --no-image")
+        raise ConfigError(f"{directory}: has no image.bin: generate it without --no-image")
     mode = MemoryMode.parse(memory)
     rows = HiddenRows.read(hidden, design, prefill)
     for path, option in ((output, "--output"), (json_path, "--json")):
@@ -193,16 +193,17 @@ def simulate(
         weights_hash=design.manifest["weights_hash"],
         tools={**tool_versions("amaranth", "numpy"), **simulation.tools},
     )
-    for path in (results / f"simulate-{simulator}.json", json_path):
-        if path is not None:
-            _write(path, json.dumps(report.to_dict(), indent=2) + "\n")
+    text = json.dumps(report.to_dict(), indent=2) + "\n"
+    (results / f"simulate-{simulator}.json").write_text(text, encoding="utf-8")
+    if json_path is not None:
+        _write(json_path, text)
     if output is not None:
         y_int = np.array(run.y, np.int16)
         try:
             with Path(output).open("wb") as file:
                 np.savez(file, y_int=y_int, y=y_int * design.scales["y"])
         except OSError as error:
-            raise ConfigError(f"--output {output} cannot be written: {error.strerror}") from None
+            raise ConfigError(f"--output {output}: cannot be written: {error.strerror}") from None
     return report
 
 
@@ -224,4 +225,4 @@ def _write(path: Path | str, text: str) -> None:
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--json {path} cannot be written: {error.strerror}") from None
+        raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from None

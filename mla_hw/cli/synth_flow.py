@@ -69,7 +69,10 @@ class SynthFlow:
 
         manifest = _read_manifest(directory)
         self.progress = progress
-        self.board: Board = load_board(manifest["board"])
+        try:
+            self.board: Board = load_board(manifest["board"])
+        except ConfigError as error:
+            raise ConfigError(f"{directory / 'manifest.json'}: board: {error}") from None
         self.hash: str = manifest["hash"]
         self.tools: dict[str, str] = {}
         self.sources = sorted((directory / "verilog").glob("*.v"))

@@ -58,7 +58,7 @@ def schedule_layer(
         hardware.activation_bytes,
         "bytes",
         "activation buffer",
-        "raise activation_bytes",
+        "raise activation_bytes (--hardware)",
     )
 
 

@@ -179,7 +179,7 @@ def test_rejects_folders_that_are_not_generated(tmp_path):
 
 @pytest.mark.parametrize("seeds", [(), (1, 1), (-1,)])
 def test_rejects_seeds(tmp_path, seeds):
-    with pytest.raises(ConfigError, match="seeds: expected different numbers of 0 or more"):
+    with pytest.raises(ConfigError, match="--seeds: must be different integers from 0 to "):
         synth(tmp_path, place=True, seeds=seeds)
 
 

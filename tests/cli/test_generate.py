@@ -278,7 +278,7 @@ def test_full_disk(command, monkeypatch, when):
 
     monkeypatch.setattr(Path, when, fail)
     message = command.refuses("tiny-v3", "--context", 8)
-    assert message == f"--out {command.out} cannot be written: No space left on device"
+    assert message == f"--out {command.out}: cannot be written: No space left on device"
 
 
 @pytest.mark.usefixtures("_without_verilog")
@@ -308,7 +308,7 @@ def test_presets(command, name):
 def test_a_preset_that_no_board_holds(command, hardware):
     message = command.refuses("deepseek-v3", "--no-image")
     assert message.startswith("activation buffer: needs ")
-    assert message.endswith("raise activation_bytes")
+    assert message.endswith("raise activation_bytes (--hardware)")
     message = command.refuses("deepseek-v3", "--hardware", hardware(activation_bytes=1 << 18))
     assert message.startswith("memory of ulx3s-85f: needs 1")
     assert message.endswith("no --context fits")

@@ -169,10 +169,13 @@ def test_bad_rows(folder, tmp_path, kind):
 
 
 BAD_OPTIONS = {
-    "prefill": ({"prefill": 4}, "--prefill must be from 0 to 3, below the number of tokens, not 4"),
-    "negative prefill": ({"prefill": -1}, "--prefill must be from 0 to 3"),
-    "memory": ({"memory": "slow"}, "memory must be fixed:LATENCY or random:SEED, not 'slow'"),
-    "simulator": ({"simulator": "modelsim"}, "simulator must be one of verilator, icarus"),
+    "prefill": (
+        {"prefill": 4},
+        "--prefill: must be from 0 to 3, below the number of tokens, not 4",
+    ),
+    "negative prefill": ({"prefill": -1}, "--prefill: must be from 0 to 3"),
+    "memory": ({"memory": "slow"}, "--memory: must be fixed:LATENCY or random:SEED, not 'slow'"),
+    "simulator": ({"simulator": "modelsim"}, "--sim: must be one of verilator, icarus"),
     "file": ({"hidden": "/nowhere/x.npz"}, "--hidden /nowhere/x.npz: cannot be read"),
     "output": ({"output": "/nowhere/y.npz"}, "--output /nowhere/y.npz: the folder does not exist"),
     "json": ({"json_path": "/nowhere/y.json"}, "--json /nowhere/y.json: the folder does not exist"),
