@@ -4,7 +4,7 @@ from amaranth.lib import data
 
 from mla_hw.hardware import SEMAPHORES, CoreConfig
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, Engine
-from mla_hw.registers import ErrorCode
+from mla_hw.registers import ErrorCode, register
 from rtl_gen.layouts import (
     ADDRESS_BITS,
     array_command_layout,
@@ -26,7 +26,7 @@ __all__ = [
 ]
 
 #: Index of an instruction in the program.
-TAG_BITS = 16
+TAG_BITS = register("error_program_counter").mask.bit_length()
 #: Target of the LOAD that fills the program memory; the instruction table has no such choice.
 PROGRAM_TARGET = len(FIELDS["target"].choices)
 #: Command layout of each engine, in the order of every bit mask and array over engines.

@@ -5,6 +5,7 @@ import json
 import os
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import boards
 from mla_hw.cli import generate as generate_module
 from mla_hw.cli import main, output_folder
 from mla_hw.errors import CapacityError, ConfigError
+from mla_hw.presets import find_preset
 from sim.simulators import SIMULATORS
 from tests.cli.command import snapshot
 
@@ -159,6 +161,21 @@ def test_no_context_fits(command, monkeypatch):
 def test_context_beyond_the_model(command):
     message = command.refuses("tiny-v3", "--context", 163841)
     assert message == "--context: must be from 1 to 163840 (max_position_embeddings), not 163841"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wanted"),
+    [
+        ({"hidden_size": 70000}, "hidden_size = 70000: the core counts to 65535 array steps"),
+        ({"num_attention_heads": 1 << 30}, "num_attention_heads = 1073741824: the core counts to"),
+    ],
+)
+def test_dimensions_that_the_core_does_not_count_to(command, monkeypatch, sizes, wanted):
+    config = replace(find_preset("tiny-v3").config, **sizes)
+    # Without the gigabytes of weights.
+    weights = SimpleNamespace(config=config)
+    monkeypatch.setattr(generate_module, "load_model", lambda *_, **__: weights)
+    assert command.refuses("huge").startswith(wanted)
 
 
 # Calibration.
