@@ -63,6 +63,8 @@ class SimulationReport:
         From the manifest.
     tools : dict of str to str
         Versions.
+    files : tuple of Path
+        What was written: report, rows, waves; not in the JSON.
     """
 
     bit_exact: bool
@@ -83,10 +85,11 @@ class SimulationReport:
     hash: str
     weights_hash: str
     tools: dict[str, str]
+    files: tuple[Path, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report in JSON's types."""
-        data = {name: getattr(self, name) for name in self.__slots__}
+        data = {name: getattr(self, name) for name in self.__slots__ if name != "files"}
         data["difference"] = self.difference and self.difference.to_dict()
         data["relative_error"] = list(self.relative_error)
         data["cosine"] = list(self.cosine)
@@ -173,8 +176,10 @@ def simulate(
     say(f"simulate {len(run.timelines)} tokens")
     run.simulate(simulation)
     results.mkdir(exist_ok=True)
+    files = [f"simulate-{simulator}.json"]
     if simulation.waves:
         (results / "waves.gtkw").write_text(save_file(simulation.bench), encoding="utf-8")
+        files += ["waves.fst", "waves.gtkw"]
     report = SimulationReport(
         bit_exact=run.difference is None,
         difference=run.difference,
@@ -192,6 +197,10 @@ def simulate(
         hash=design.manifest["hash"],
         weights_hash=design.manifest["weights_hash"],
         tools={**tool_versions("amaranth", "numpy"), **simulation.tools},
+        files=(
+            *(Path(directory) / _RESULTS / name for name in files),
+            *(Path(path) for path in (json_path, output) if path is not None),
+        ),
     )
     text = json.dumps(report.to_dict(), indent=2) + "\n"
     (results / f"simulate-{simulator}.json").write_text(text, encoding="utf-8")

@@ -39,6 +39,9 @@ class SynthReport:
         Version of each tool.
     hash : str
         Hash of the core's configuration, from its manifest.
+    files : tuple of Path
+        What was written: netlist, bitstream, report; not in the JSON. What else the tools have
+        left lies beside the netlist.
     """
 
     board: str
@@ -54,6 +57,7 @@ class SynthReport:
     bitstream: str | None
     tools: Mapping[str, str]
     hash: str
+    files: tuple[Path, ...]
 
     @property
     def fits(self) -> bool:
@@ -63,7 +67,9 @@ class SynthReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report in JSON's types; seeds become text."""
-        data: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        data: dict[str, Any] = {
+            name: getattr(self, name) for name in self.__slots__ if name != "files"
+        }
         for name, _, _ in RESOURCES:
             usage = data[name]
             data[name] = {"used": usage.used, "available": usage.available}
@@ -144,6 +150,9 @@ def synth(
         bitstream=str(bitstream) if bitstream else None,
         tools=flow.tools,
         hash=flow.hash,
+        files=tuple(
+            Path(path) for path in (flow.netlist, bitstream, json_path) if path is not None
+        ),
     )
     if json_path is not None:
         _write_json(Path(json_path), report.to_dict())

@@ -85,6 +85,10 @@ def test_report_and_files(folder, tmp_path):
     assert {"mla-hw", "cocotb", "verilator"} <= set(written["tools"])
     assert written["hash"] == Design.load(folder).manifest["hash"]
     assert {path.parts[0] for path in files(folder) - before} == {"build", "results"}
+    results = (folder / "results" / "simulate-verilator.json",)
+    assert report.files == (*results, tmp_path / "report.json", tmp_path / "y.npz")
+    assert all(path.is_file() for path in report.files)
+    assert "files" not in written
     assert lines[-1] == f"token 8 of 8: {report.cycles['simulated'][-1]} cycles, bit-exact"
 
 
@@ -132,6 +136,12 @@ def test_waves(folder, tmp_path):
     with np.load(HIDDEN) as stored:
         hidden = rows(tmp_path, x=stored["x"][:1])
     report = simulate(folder, hidden=hidden, waves=True)
+    assert [path.name for path in report.files] == [
+        "simulate-verilator.json",
+        "waves.fst",
+        "waves.gtkw",
+    ]
+    assert all(path.is_file() for path in report.files)
     there = signal_names(Path(report.waves).read_bytes())
     save = (folder / "results" / "waves.gtkw").read_text().splitlines()
     wanted = {line.replace("[", " [") for line in save if line.startswith(f"{TOP}.")}
