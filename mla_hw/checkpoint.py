@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from mla_hw.config import ModelConfig, fp8_block
 from mla_hw.errors import CheckpointError, ConfigError
-from mla_hw.fields import did_you_mean, read_json_object
+from mla_hw.fields import check_count, did_you_mean, read_json_object
 from mla_hw.presets import PRESETS, Preset, find_preset
 from mla_hw.tensor_file import TensorFolder
 
@@ -159,11 +159,7 @@ def load_layer(path: str | Path, layer: int = 0) -> LayerWeights:
         raise CheckpointError(f"{folder}: is not a folder with config.json and safetensors")
     config = ModelConfig.from_file(folder / "config.json")
     block = fp8_block(read_json_object(folder / "config.json", ConfigError))
-    if not 0 <= layer < config.num_hidden_layers:
-        raise CheckpointError(
-            f"{folder}: layer must be 0 to {config.num_hidden_layers - 1} "
-            f"(num_hidden_layers), not {layer}"
-        )
+    _check_layer(layer, config, str(folder))
     source = TensorFolder(folder)
     prefix = source.common_prefix(tuple(prefix.format(layer) for prefix in _PREFIXES))
     for name in source.files:
@@ -201,7 +197,7 @@ def resolve_model(name_or_path: str | Path) -> Path | Preset:
     if name in PRESETS:
         return find_preset(name)
     raise ConfigError(
-        f"checkpoint {name}: neither a folder nor a preset{did_you_mean(name, PRESETS)}; "
+        f"{name}: neither a folder nor a preset{did_you_mean(name, PRESETS)}; "
         f"presets: {', '.join(PRESETS)}"
     )
 
@@ -217,11 +213,16 @@ def load_model(name_or_path: str | Path, *, layer: int = 0, seed: int = 0) -> La
     model = resolve_model(name_or_path)
     if isinstance(model, Path):
         return load_layer(model, layer)
-    if not 0 <= layer < model.config.num_hidden_layers:
+    _check_layer(layer, model.config, model.name)
+    return random_layer(model.config, check_count("--seed:", seed), layer)
+
+
+def _check_layer(layer: int, config: ModelConfig, model: str) -> None:
+    last = config.num_hidden_layers - 1
+    if check_count("--layer:", layer) > last:
         raise CheckpointError(
-            f"{model.name}: layer must be 0 to {model.config.num_hidden_layers - 1}, not {layer}"
+            f"--layer: must be from 0 to {last}, the last one of {model}, not {layer}"
         )
-    return random_layer(model.config, seed, layer)
 
 
 def _root(count: int) -> np.float32:

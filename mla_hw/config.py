@@ -12,6 +12,7 @@ from mla_hw.fields import (
     check_known,
     check_number,
     check_positive_int,
+    did_you_mean,
     read_json_object,
 )
 from mla_hw.rope_config import RopeConfig, rope_from_hf
@@ -27,6 +28,15 @@ _DIMENSIONS = (
     "v_head_dim",
     "max_position_embeddings",
     "num_hidden_layers",
+)
+#: Models whose attention is the one that is built. The text model of Kimi-K2.5 says kimi_k2.
+_KNOWN_MODELS = (
+    "deepseek_v2",
+    "deepseek_v3",
+    "glm4_moe_lite",
+    "kimi_k2",
+    "minicpm3",
+    "youtu",
 )
 _REFUSED_MODELS = {
     "deepseek_v32": "the sparse attention indexer of DeepSeek-V3.2",
@@ -127,8 +137,8 @@ class ModelConfig:
         Raises
         ------
         ConfigError
-            For a missing or mistyped field, a model that is not MLA, and for features of MLA
-            variants that the core does not have; the message names the field.
+            For a missing or mistyped field, a model that is not MLA or not known, and for
+            features of MLA variants that the core does not have; the message names the field.
         """
         inner = config.get("text_config")
         if "kv_lora_rank" not in config and isinstance(inner, Mapping):
@@ -243,4 +253,11 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
             raise ConfigError(f"{name} = {config[name]!r} is not supported: {feature}")
     if config.get("kv_lora_rank") is None and config.get("qk_nope_head_dim") is None:
         raise ConfigError(f"model_type {model_type} is not an MLA model: it has no kv_lora_rank")
+    if model_type not in _KNOWN_MODELS:
+        # An unknown model may compute something else from the same fields.
+        raise ConfigError(
+            f"model_type {model_type!r} is not known{did_you_mean(model_type, _KNOWN_MODELS)}; "
+            f"known are {', '.join(_KNOWN_MODELS)}; if its attention is that of DeepSeek-V3, "
+            "set model_type to deepseek_v3 in config.json"
+        )
     fp8_block(config)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from mla_hw.checkpoint import LayerWeights
 from mla_hw.config import ModelConfig
 from mla_hw.errors import CapacityError, ConfigError, MlaHwError
-from mla_hw.fields import read_json_object
+from mla_hw.fields import check_count, read_json_object
 from mla_hw.golden.interpreter import Machine
 from mla_hw.graph import build_graph
 from mla_hw.hardware import CoreConfig, HardwareConfig
 from mla_hw.program.hazards import verify_hazards
 from mla_hw.program.image import MemoryMap, Region, TensorPlace, build_image, map_memory
-from mla_hw.program.instructions import FIELDS, INSTRUCTIONS, Engine
+from mla_hw.program.instructions import FIELDS, INSTRUCTIONS, MEMORY_ADDRESS_BITS, Engine
 from mla_hw.program.lower import lower
 from mla_hw.program.program import Program
 from mla_hw.program.verify import verify_program
@@ -28,7 +28,14 @@ from mla_hw.quant.quantize import quantize_hidden
 from mla_hw.registers import POSITION_BITS
 from mla_hw.schedule import Schedule, schedule_layer
 
-__all__ = ["DEFAULT_CONTEXT", "MANIFEST_FORMAT", "Design", "compile_layer", "configuration_hash"]
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "MANIFEST_FORMAT",
+    "Design",
+    "compile_layer",
+    "configuration_hash",
+    "plan_layer",
+]
 
 DEFAULT_CONTEXT = 4096
 MANIFEST_FORMAT = 1
@@ -98,11 +105,11 @@ class Design:
         folder = Path(directory)
         path = folder / "manifest.json"
         if not path.is_file():
-            raise ConfigError(f"{folder} has no manifest.json: it is not a folder of generate")
+            raise ConfigError(f"{folder}: has no manifest.json: it is not a folder of generate")
         manifest: dict[str, Any] = read_json_object(path, ConfigError)
         if manifest.get("format") != MANIFEST_FORMAT:
             raise ConfigError(
-                f"{path} has format {manifest.get('format')}, this version reads "
+                f"{path}: has format {manifest.get('format')}, this version reads "
                 f"{MANIFEST_FORMAT}: generate the folder again"
             )
         try:
@@ -125,7 +132,7 @@ class Design:
         except (AttributeError, LookupError, TypeError, ValueError, OSError, MlaHwError) as error:
             problem = str(error)
         if problem:
-            raise ConfigError(f"{folder} is damaged ({problem}): generate it again")
+            raise ConfigError(f"{folder}: is damaged ({problem}): generate it again")
         return design
 
     def _problem(self) -> str:
@@ -199,6 +206,50 @@ def calibration_rows(hidden_size: int) -> NDArray[np.float64]:
     return np.random.default_rng(0).standard_normal((_CALIBRATION_ROWS, hidden_size))
 
 
+def plan_layer(
+    config: ModelConfig,
+    hardware: HardwareConfig,
+    *,
+    context: int | None = None,
+    multiplier: str = "portable",
+    pass_groups: int | None = None,
+    memory_bytes: int | None = None,
+    memory_name: str = "memory",
+) -> tuple[Schedule, Program, MemoryMap]:
+    """Decide everything that does not depend on the weights.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    hardware, context, multiplier, pass_groups, memory_bytes, memory_name
+        As in :func:`compile_layer`.
+
+    Raises
+    ------
+    ConfigError
+        For a context beyond the model or the core, and a dimension beyond what the core counts to.
+    CapacityError
+        When the activation buffer is too small, or the regions exceed the memory; the latter names
+        the largest context that fits.
+    """
+    if context is None:
+        context = min(config.max_position_embeddings, DEFAULT_CONTEXT)
+    bound, what = min(
+        (1 << POSITION_BITS, "as far as the core counts"),
+        (config.max_position_embeddings, "max_position_embeddings"),
+    )
+    if not 1 <= check_count("--context:", context) <= bound:
+        raise ConfigError(f"--context: must be from 1 to {bound} ({what}), not {context}")
+    schedule = schedule_layer(config, hardware, multiplier=multiplier, pass_groups=pass_groups)
+    program = lower(schedule)
+    memory = map_memory(schedule, program, config.hidden_size, context)
+    if memory_bytes is None or memory_bytes > 1 << MEMORY_ADDRESS_BITS:
+        memory_bytes, memory_name = 1 << MEMORY_ADDRESS_BITS, "byte addresses of the core"
+    if memory.size > memory_bytes:
+        raise _too_large(schedule, program, config, memory, memory_bytes, memory_name)
+    return schedule, program, memory
+
+
 def compile_layer(
     weights: LayerWeights,
     hardware: HardwareConfig,
@@ -226,36 +277,29 @@ def compile_layer(
     pass_groups : int or None
         As in :func:`~mla_hw.schedule.schedule_layer`.
     memory_bytes : int or None
-        Size of the board's memory; None does not check.
+        Size of the board's memory; None is as much as the core can address.
     memory_name, board : str
         For messages and the manifest.
 
     Raises
     ------
-    CapacityError
-        When the regions exceed the memory; it names the largest context that fits.
+    MlaHwError
+        As :func:`plan_layer`, and for calibration rows that lead to no scales.
     """
     config = weights.config
-    if context is None:
-        context = min(config.max_position_embeddings, DEFAULT_CONTEXT)
-    if context > 1 << POSITION_BITS:
-        raise ConfigError(
-            f"context must be at most {1 << POSITION_BITS}, which the core's position counts to, "
-            f"not {context}"
-        )
-    if not 1 <= context <= config.max_position_embeddings:
-        raise ConfigError(
-            f"context must be from 1 to max_position_embeddings = "
-            f"{config.max_position_embeddings}, not {context}"
-        )
     rows = calibration_rows(config.hidden_size) if calibration is None else calibration
-    schedule = schedule_layer(config, hardware, multiplier=multiplier, pass_groups=pass_groups)
-    program = lower(schedule)
+    schedule, program, memory = plan_layer(
+        config,
+        hardware,
+        context=context,
+        multiplier=multiplier,
+        pass_groups=pass_groups,
+        memory_bytes=memory_bytes,
+        memory_name=memory_name,
+    )
     verify_program(program)
     verify_hazards(program, schedule.core)
-    memory = map_memory(schedule, program, config.hidden_size, context)
-    if memory_bytes is not None and memory.size > memory_bytes:
-        raise _too_large(schedule, program, config, memory, memory_bytes, memory_name)
+    context = memory.context
     folded = fold(weights, rows)
     statistics = calibrate(folded, rows, context=max(context, len(rows)))
     layer = quantize(folded, statistics)

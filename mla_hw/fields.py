@@ -11,6 +11,7 @@ from mla_hw.errors import ConfigError, MlaHwError
 __all__ = [
     "check_boolean",
     "check_choice",
+    "check_count",
     "check_known",
     "check_number",
     "check_numbers",
@@ -30,6 +31,13 @@ def check_positive_int(name: str, value: object) -> int:
     """Return `value` if it is a positive integer, else raise :class:`ConfigError`."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise ConfigError(f"{name} must be a positive integer, not {value!r}")
+    return value
+
+
+def check_count(name: str, value: object) -> int:
+    """Return `value` if it is an integer of at least 0, else raise :class:`ConfigError`."""
+    if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        raise ConfigError(f"{name} must be an integer of at least 0, not {value!r}")
     return value
 
 

@@ -1,8 +1,8 @@
 """Documentation page and C header of the register map."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
-from mla_hw.registers import ERRORS, REGISTER_ADDRESS_BITS, REGISTERS, Access
+from mla_hw.registers import ERRORS, REGISTER_ADDRESS_BITS, REGISTERS, Access, Register
 
 __all__ = ["registers_header", "registers_markdown"]
 
@@ -13,8 +13,19 @@ def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> list[str]:
     return [f"| {' | '.join(line)} |" for line in lines]
 
 
-def registers_markdown() -> str:
-    """Return the documentation page of the register map."""
+def _reset(item: Register, constants: Mapping[str, int]) -> int | None:
+    return constants.get(item.name) if item.reset is None else item.reset
+
+
+def registers_markdown(constants: Mapping[str, int] | None = None) -> str:
+    """Return the documentation page of the register map.
+
+    Parameters
+    ----------
+    constants : mapping or None
+        Of a core, from :func:`~mla_hw.registers.core_constants`; None for the page of all cores.
+    """
+    resets = {item.name: _reset(item, constants or {}) for item in REGISTERS}
     lines = [
         "# Registers",
         "",
@@ -29,7 +40,7 @@ def registers_markdown() -> str:
                     f"0x{item.address:03x}",
                     f"`{item.name}`",
                     item.access.value,
-                    f"0x{item.reset:x}",
+                    "of the core" if (value := resets[item.name]) is None else f"0x{value:x}",
                     item.doc,
                 )
                 for item in REGISTERS
@@ -64,13 +75,15 @@ def registers_markdown() -> str:
     return "\n".join(lines) + "\n"
 
 
-def registers_header(prefix: str = "MLA") -> str:
-    """Return a C header with addresses, field positions, masks and error codes.
+def registers_header(prefix: str = "MLA", constants: Mapping[str, int] | None = None) -> str:
+    """Return a C header with addresses, constants, field positions, masks and error codes.
 
     Parameters
     ----------
     prefix : str
         In front of every name, and in the include guard.
+    constants : mapping or None
+        As for :func:`registers_markdown`; None leaves out what the core says.
     """
     guard = f"{prefix}_REGISTERS_H"
     lines = [f"#ifndef {guard}", f"#define {guard}", ""]
@@ -82,8 +95,9 @@ def registers_header(prefix: str = "MLA") -> str:
         ]
         if item.words > 1:
             lines.append(f"#define {name}_WORDS {item.words}")
-        if item.access is Access.RO and item.reset:
-            lines.append(f"#define {name}_RESET 0x{item.reset:08x}u")
+        if item.access is Access.RO and (value := _reset(item, constants or {})):
+            suffix = "u" if item.words == 1 else "ull"
+            lines.append(f"#define {name}_RESET 0x{value:0{8 * item.words}x}{suffix}")
         for field in item.fields:
             mask = ((1 << field.width) - 1) << field.lsb
             lines += [

@@ -7,6 +7,7 @@ The gateware (:class:`rtl_gen.units.registers.Registers`), the documentation pag
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS, Engine
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "ErrorCode",
     "Register",
     "RegisterField",
+    "core_constants",
     "register",
 ]
 
@@ -141,8 +143,8 @@ class Register:
         Bits that are there; all others read as 0. Empty: one number of 32 bits per word.
     words : int
         Words of 32 bits, the least significant one first.
-    reset : int
-        Value after reset; of constants, 0 where the configuration says it.
+    reset : int or None
+        Value after reset; None where the core says it (:func:`core_constants`).
     """
 
     name: str
@@ -151,7 +153,7 @@ class Register:
     doc: str
     fields: tuple[RegisterField, ...] = ()
     words: int = 1
-    reset: int = 0
+    reset: int | None = 0
 
     @property
     def mask(self) -> int:
@@ -192,12 +194,13 @@ REGISTERS = (
         reset=MAP_VERSION,
         fields=_bytes(patch="", minor="", major=""),
     ),
-    Register("hash", 0x008, Access.RO, "configuration hash of the manifest", words=2),
+    Register("hash", 0x008, Access.RO, "configuration hash of the manifest", words=2, reset=None),
     Register(
         "shape",
         0x010,
         Access.RO,
         "size of the core",
+        reset=None,
         fields=_bytes(
             rows="rows of the array",
             columns="columns of the array",
@@ -210,6 +213,7 @@ REGISTERS = (
         0x014,
         Access.RO,
         "what programs may use",
+        reset=None,
         fields=(
             RegisterField("tile_tokens", 0, 16, "cached tokens per tile"),
             RegisterField("program_depth", 16, 16, "instructions that the program memory holds"),
@@ -284,6 +288,31 @@ REGISTERS = (
         for i, (name, doc) in enumerate(COUNTERS.items())
     ),
 )
+
+
+def core_constants(core: CoreConfig, configuration_hash: int) -> dict[str, int]:
+    """Return what the constant registers of a core read as, by name.
+
+    Parameters
+    ----------
+    core : CoreConfig
+    configuration_hash : int
+        64 bits, from the manifest.
+    """
+    fields = {
+        "shape": {
+            "rows": core.rows,
+            "columns": core.columns,
+            "lanes": core.accumulator_lanes,
+            "port_bytes": core.port_bytes,
+        },
+        "limits": {"tile_tokens": core.tile_tokens, "program_depth": core.program_depth},
+    }
+    constants = {"hash": configuration_hash}
+    for name, values in fields.items():
+        places = {field.name: field.lsb for field in register(name).fields}
+        constants[name] = sum(value << places[key] for key, value in values.items())
+    return constants
 
 
 def register(name: str) -> Register:

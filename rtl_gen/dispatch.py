@@ -11,7 +11,14 @@ from amaranth.utils import exact_log2
 
 from mla_hw.cycles.dispatcher import FIRST_ISSUE, issue_step, product_steps
 from mla_hw.hardware import CoreConfig
-from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH, Engine
+from mla_hw.program.instructions import (
+    ADDRESS_OFFSET_BITS,
+    FIELDS,
+    INSTRUCTION_WORDS,
+    INSTRUCTIONS,
+    LOOP_DEPTH,
+    Engine,
+)
 from mla_hw.registers import POSITION_BITS
 from rtl_gen.control_layouts import ENGINE_COMMANDS, bases_layout, place_layout
 from rtl_gen.layouts import ADDRESS_BITS
@@ -20,7 +27,7 @@ __all__ = ["STEPS", "LoopStack", "OperandSums", "decode", "field"]
 
 #: Steps within an instruction.
 STEPS = max(map(issue_step, INSTRUCTIONS.values())) + 1
-_LOCAL_BITS = 24
+_LOCAL_BITS = ADDRESS_OFFSET_BITS
 _STRIDE_BITS = FIELDS["a_stride0"].width
 
 

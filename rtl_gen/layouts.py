@@ -5,6 +5,12 @@ from amaranth.lib import data
 from amaranth.lib.wiring import In, Out, Signature
 
 from mla_hw.hardware import CoreConfig
+from mla_hw.program.instructions import (
+    ADDRESS_OFFSET_BITS,
+    FIELDS,
+    MEMORY_ADDRESS_BITS,
+    VECTOR_COUNT_BITS,
+)
 
 __all__ = [
     "ADDRESS_BITS",
@@ -26,19 +32,23 @@ __all__ = [
 ]
 
 #: Memory addresses, in bytes.
-ADDRESS_BITS = 32
-_LOCAL = 24
-_COUNT = 24
+ADDRESS_BITS = MEMORY_ADDRESS_BITS
+_LOCAL = ADDRESS_OFFSET_BITS
+
+
+def _width(name: str) -> int:
+    """Bits of a field of the instruction."""
+    return FIELDS[name].width
 
 
 def reader_command_layout() -> data.StructLayout:
     """LOAD, STREAM and TILE with plain numbers."""
     return data.StructLayout({
-        "opcode": 8,
-        "target": 3,
+        "opcode": _width("opcode"),
+        "target": _width("target"),
         "address": ADDRESS_BITS,
-        "beats": _COUNT,
-        "elements": 16,
+        "beats": _width("n"),
+        "elements": _width("k"),
         "tokens": 16,
         "destination": _LOCAL,
     })
@@ -46,21 +56,25 @@ def reader_command_layout() -> data.StructLayout:
 
 def writer_command_layout() -> data.StructLayout:
     """STORE with plain numbers."""
-    return data.StructLayout({"target": 3, "address": ADDRESS_BITS, "beats": _COUNT})
+    return data.StructLayout({
+        "target": _width("target"),
+        "address": ADDRESS_BITS,
+        "beats": _width("n"),
+    })
 
 
 def array_command_layout() -> data.StructLayout:
     """MATMUL with plain numbers."""
     return data.StructLayout({
-        "mode": 2,
-        "source": 2,
-        "target": 3,
-        "release": 1,
-        "constant": 8,
-        "k": 16,
-        "rows": 8,
-        "group": 8,
-        "n": _COUNT,
+        "mode": _width("mode"),
+        "source": _width("source"),
+        "target": _width("target"),
+        "release": _width("release"),
+        "constant": _width("constant"),
+        "k": _width("k"),
+        "rows": _width("rows"),
+        "group": _width("group"),
+        "n": _width("n"),
         "a": _LOCAL,
         "b": _LOCAL,
         "c": _LOCAL,
@@ -73,13 +87,13 @@ def vector_command_layout() -> data.StructLayout:
     ``first`` marks the first tile of a pass.
     """
     return data.StructLayout({
-        "opcode": 8,
-        "target": 3,
-        "constant": 8,
-        "k": 16,
-        "n": 16,
-        "rows": 8,
-        "group": 8,
+        "opcode": _width("opcode"),
+        "target": _width("target"),
+        "constant": _width("constant"),
+        "k": _width("k"),
+        "n": VECTOR_COUNT_BITS,
+        "rows": _width("rows"),
+        "group": _width("group"),
         "first": 1,
         "a": _LOCAL,
         "b": _LOCAL,
@@ -126,14 +140,19 @@ def requantize_layout(config: CoreConfig) -> data.StructLayout:
         "bank": 2,
         "pre": 5,
         "post": 5,
-        "target": 3,
+        "target": _width("target"),
         "element": _LOCAL,
     })
 
 
 def element_layout() -> data.StructLayout:
     """One requantised element on its way to a buffer."""
-    return data.StructLayout({"en": 1, "target": 3, "element": _LOCAL, "data": signed(16)})
+    return data.StructLayout({
+        "en": 1,
+        "target": _width("target"),
+        "element": _LOCAL,
+        "data": signed(16),
+    })
 
 
 def score_layout(config: CoreConfig) -> data.StructLayout:
@@ -150,7 +169,7 @@ def score_layout(config: CoreConfig) -> data.StructLayout:
         "post": 5,
         "block_token": range(config.ring_blocks * config.columns),
         "token": range(config.tile_tokens),
-        "group": 8,
+        "group": _width("group"),
         "head": 16,
         "address": range(config.score_depth),
         "first": 1,

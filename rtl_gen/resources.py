@@ -115,11 +115,13 @@ def check_device(core: CoreConfig, device: Device, board: str) -> None:
             raise CapacityError(demand, bound, unit, where, hint)
 
     # Before the elaboration, which takes long for an array that is far too large.
-    check(count_multipliers(core), device.dsp, "multipliers", "lower rows or columns")
+    size = "lower rows or columns (--hardware)"
+    check(count_multipliers(core), device.dsp, "multipliers", size)
     memories = map_memories(core, device)
-    check(memories.blocks, device.bram, "block RAMs", "lower activation_bytes or tile_tokens")
+    buffers = "lower activation_bytes or tile_tokens (--hardware)"
+    check(memories.blocks, device.bram, "block RAMs", buffers)
     luts = estimate_luts(core, device, memories.distributed)
-    check(luts, device.lut, "look-up tables (estimated)", "lower rows or columns")
+    check(luts, device.lut, "look-up tables (estimated)", size)
 
 
 # Fragments are private to Amaranth, and the stubs describe those of another version: hence Any.

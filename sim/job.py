@@ -1,6 +1,7 @@
 """What a simulation is to do and what it has found: files between it and its caller."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -39,13 +40,13 @@ class MemoryMode:
             If it is neither.
         """
         kind, _, number = text.partition(":")
-        if kind not in ("fixed", "random") or not (number.isascii() and number.isdigit()):
-            raise ConfigError(f"memory must be fixed:LATENCY or random:SEED, not {text!r}")
+        if kind not in ("fixed", "random") or not re.fullmatch("[0-9]{1,20}", number):
+            raise ConfigError(f"--memory: must be fixed:LATENCY or random:SEED, not {text!r}")
         value = int(number)
         if kind == "fixed" and not 1 <= value <= 1_000_000:
-            raise ConfigError(f"memory: a latency is from 1 to 1000000 cycles, not {value}")
+            raise ConfigError(f"--memory: LATENCY must be from 1 to 1000000 cycles, not {value}")
         if kind == "random" and value not in _SEEDS:
-            raise ConfigError(f"memory: a seed is from 1 to {_SEEDS[-1]}, not {value}")
+            raise ConfigError(f"--memory: SEED must be from 1 to {_SEEDS[-1]}, not {value}")
         return cls(kind, value)
 
     @property

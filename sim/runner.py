@@ -86,7 +86,7 @@ class CoreSimulation:
     def __post_init__(self) -> None:
         if self.simulator not in SIMULATORS:
             raise ConfigError(
-                f"simulator must be one of {', '.join(SIMULATORS)}, not {self.simulator!r}"
+                f"--sim: must be one of {', '.join(SIMULATORS)}, not {self.simulator!r}"
             )
         self.folder = Path(self.folder).resolve()
         self._environment = environment(self.simulator)

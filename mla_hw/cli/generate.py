@@ -17,6 +17,7 @@ from mla_hw.design import CompiledLayer, Design, compile_layer
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.hardware import HardwareConfig
 from mla_hw.register_text import registers_header, registers_markdown
+from mla_hw.registers import core_constants
 from mla_hw.schedule import schedule_layer
 from mla_hw.yaml_lines import load_yaml_mapping, place_of, reject_unknown_keys
 from rtl_gen.accelerator import Accelerator
@@ -93,7 +94,10 @@ def generate(
     say = progress or (lambda line: None)
     target = Path(os.path.realpath(out))
     check_target(target, f"--out {out}")
-    chosen = load_board(board)
+    try:
+        chosen = load_board(board)
+    except ConfigError as error:
+        raise ConfigError(f"--board: {error}") from None
     settings = read_hardware(chosen, hardware)
     weights = load_model(checkpoint, layer=layer, seed=seed)
     warnings = []
@@ -114,13 +118,14 @@ def generate(
     files, ports = _verilog(design)
     manifest = {**design.manifest, "ports": ports, "tools": tool_versions("amaranth", "numpy")}
     design = replace(design, manifest=manifest)
+    constants = core_constants(design.core, _hash(design))
     files |= {
         "program.txt": str(design.program),
         "program.bin": design.program.encode().astype("<u4").tobytes(),
         MANIFEST: _json(manifest),
         "schedule.txt": str(compiled.schedule),
-        "registers.md": registers_markdown(),
-        "registers.h": registers_header(),
+        "registers.md": registers_markdown(constants),
+        "registers.h": registers_header(constants=constants),
         "predicted.json": _json(predicted),
     }
     if image:
@@ -138,14 +143,17 @@ def read_hardware(board: Board, path: str | Path | None) -> HardwareConfig:
     Raises
     ------
     ConfigError
-        Names file, line and key.
+        Names option, file, line and key.
     """
     values: dict[str, Any] = dict(board.hardware)
     if path is None:
         return HardwareConfig.from_dict(values)
-    given, lines = load_yaml_mapping(Path(path))
-    known = HardwareConfig().to_dict()
-    reject_unknown_keys(given, known, path=Path(path), lines=lines)
+    try:
+        given, lines = load_yaml_mapping(Path(path))
+        known = HardwareConfig().to_dict()
+        reject_unknown_keys(given, known, path=Path(path), lines=lines)
+    except ConfigError as error:
+        raise ConfigError(f"--hardware {error}") from None
     if "accumulator_lanes" not in given:
         values.pop("accumulator_lanes", None)
     try:
@@ -154,7 +162,7 @@ def read_hardware(board: Board, path: str | Path | None) -> HardwareConfig:
         # A message begins with the field that must change; the file may hold only the other one.
         named = (key for key in (str(error).split()[0], *given) if key in given)
         culprit = next((key for key in named if key in str(error)), "")
-        raise ConfigError(f"{place_of(path, lines, culprit)}: {error}") from None
+        raise ConfigError(f"--hardware {place_of(path, lines, culprit)}: {error}") from None
 
 
 def _compile(
@@ -215,7 +223,7 @@ def _predict(design: Design) -> dict[str, Any]:
 
 def _verilog(design: Design) -> tuple[dict[str, str | bytes], dict[str, dict[str, str | int]]]:
     """Return the Verilog files by path, and the ports of the top."""
-    core = Accelerator(design.core, configuration_hash=int(design.manifest["hash"], 16))
+    core = Accelerator(design.core, configuration_hash=_hash(design))
     texts = emit_verilog(core, name=TOP)
     ports = port_table(core)
     texts[f"{TOP}_instance.vt"] = instantiation_template(ports, TOP)
@@ -226,6 +234,10 @@ def _verilog(design: Design) -> tuple[dict[str, str | bytes], dict[str, dict[str
         "docs/microarchitecture.md there.\n\n"
     )
     return {f"verilog/{name}": head + text for name, text in texts.items()}, ports
+
+
+def _hash(design: Design) -> int:
+    return int(design.manifest["hash"], 16)
 
 
 def _json(value: Mapping[str, Any]) -> str:

@@ -55,12 +55,12 @@ class HiddenRows:
             raise ConfigError(f"--hidden {path}: array y has {len(y)} rows, x only {len(x)}")
         if len(x) > design.context:
             raise ConfigError(
-                f"--hidden: {len(x)} tokens are more than the context of {design.context}; "
-                "generate with a larger --context"
+                f"--hidden {path}: {len(x)} tokens are more than the context of "
+                f"{design.context}; generate with a larger --context"
             )
         if not 0 <= prefill < len(x):
             raise ConfigError(
-                f"--prefill must be from 0 to {len(x) - 1}, below the number of tokens, "
+                f"--prefill: must be from 0 to {len(x) - 1}, below the number of tokens, "
                 f"not {prefill}"
             )
         return cls(x=x, y=y)

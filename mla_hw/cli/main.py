@@ -7,14 +7,17 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
+from mla_hw.cli.arguments import Parser, count, integers, one_of, positive
 from mla_hw.cli.versions import project_version
 from mla_hw.errors import MlaHwError
 
 __all__ = ["main"]
 
 _PROGRAM = "mla-hw"
+_SIMULATORS = ("verilator", "icarus")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -77,8 +80,8 @@ def _progress(line: str) -> None:
     print(line, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog=_PROGRAM, description="From a Multi-head Latent Attention checkpoint to an FPGA core."
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {project_version()}")
@@ -90,29 +93,32 @@ def _parser() -> argparse.ArgumentParser:
     models.set_defaults(run=_models)
     boards = commands.add_parser("boards", help="list the boards")
     boards.set_defaults(run=_boards)
+    parser.commands = tuple(commands.choices)
     return parser
 
 
-def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
     command = commands.add_parser("generate", help="make Verilog, program and memory image")
-    command.add_argument("checkpoint", help="folder as Hugging Face writes it, or a preset's name")
-    command.add_argument("--layer", type=_count, default=0, metavar="N")
+    command.add_argument(
+        "checkpoint",
+        metavar="CHECKPOINT",
+        help="folder as Hugging Face writes it, or a preset's name",
+    )
+    command.add_argument("--layer", type=count, default=0, metavar="N")
     command.add_argument("--board", default="ulx3s-85f", metavar="NAME", help="see mla-hw boards")
     command.add_argument(
         "--hardware", type=Path, metavar="FILE.yaml", help="keys over the board's default"
     )
     command.add_argument(
         "--context",
-        type=_positive,
+        type=positive,
         metavar="N",
         help="cached tokens (default: min(max_position_embeddings, 4096))",
     )
     command.add_argument(
         "--calibration", type=Path, metavar="FILE.npz", help="array x [n, hidden_size]"
     )
-    command.add_argument(
-        "--seed", type=_count, default=0, metavar="N", help="of a preset's weights"
-    )
+    command.add_argument("--seed", type=count, default=0, metavar="N", help="of a preset's weights")
     command.add_argument("--no-image", action="store_true", help="leave image.bin out")
     command.add_argument(
         "--out",
@@ -124,7 +130,7 @@ def _add_generate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     command.set_defaults(run=_generate)
 
 
-def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
     command = commands.add_parser("simulate", help="run the core and compare it bit by bit")
     command.add_argument("directory", type=Path, metavar="DIR", help="made by generate")
     command.add_argument(
@@ -134,10 +140,15 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
         help="array x [tokens, hidden_size]; y to compare",
     )
     command.add_argument(
-        "--prefill", type=_count, default=0, metavar="K", help="tokens that only fill the cache"
+        "--prefill", type=count, default=0, metavar="K", help="tokens that only fill the cache"
     )
     command.add_argument("--memory", default="fixed:32", metavar="fixed:N|random:SEED")
-    command.add_argument("--sim", choices=("verilator", "icarus"), default="verilator")
+    command.add_argument(
+        "--sim",
+        type=partial(one_of, choices=_SIMULATORS),
+        default="verilator",
+        metavar="|".join(_SIMULATORS),
+    )
     command.add_argument(
         "--waves", action="store_true", help="write an FST and a GTKWave save file"
     )
@@ -146,35 +157,13 @@ def _add_simulate(commands: "argparse._SubParsersAction[argparse.ArgumentParser]
     command.set_defaults(run=_simulate)
 
 
-def _add_synth(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
+def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
     command = commands.add_parser("synth", help="count resources; place and route with --place")
     command.add_argument("directory", type=Path, metavar="DIR", help="made by generate")
     command.add_argument("--place", action="store_true", help="place, route, pack a bitstream")
-    command.add_argument("--seeds", type=_seeds, default=(1,), metavar="1,2,3")
+    command.add_argument("--seeds", type=integers, default=(1,), metavar="1,2,3")
     command.add_argument("--json", type=Path, metavar="FILE")
     command.set_defaults(run=_synth)
-
-
-def _integer(text: str, least: int) -> int:
-    try:
-        value = int(text)
-    except ValueError:
-        value = least - 1
-    if value < least:
-        raise argparse.ArgumentTypeError(f"must be an integer of at least {least}, not {text!r}")
-    return value
-
-
-def _count(text: str) -> int:
-    return _integer(text, 0)
-
-
-def _positive(text: str) -> int:
-    return _integer(text, 1)
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    return tuple(_count(part) for part in text.split(","))
 
 
 # The commands import what they need when they run, so that `mla-hw boards` does not wait for it.

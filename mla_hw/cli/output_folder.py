@@ -29,15 +29,17 @@ def check_target(target: Path, what: str) -> None:
         If it is a file, a folder with other things in it, or its parent cannot be written.
     """
     if target.exists() and not target.is_dir():
-        raise ConfigError(f"{what} is no folder; a folder to make or replace is wanted")
+        raise ConfigError(f"{what}: must be a folder to make or replace, not a file")
     if target.is_dir() and any(target.iterdir()) and not _is_ours(target):
-        raise ConfigError(f"{what} is not empty and was not made by generate: it is not replaced")
+        raise ConfigError(
+            f"{what}: is not empty and was not made by generate, so it is not replaced"
+        )
     if not target.parent.is_dir():
         raise ConfigError(f"{what}: the folder {target.parent} does not exist")
     try:
         _work_folder(target).rmdir()
     except OSError as error:
-        raise ConfigError(f"{what} cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{what}: cannot be written: {error.strerror}") from None
 
 
 def _is_ours(folder: Path) -> bool:
@@ -88,7 +90,7 @@ def replace_folder(target: Path, files: Mapping[str, str | bytes], what: str) ->
         finally:
             shutil.rmtree(work, ignore_errors=True)
     except OSError as error:
-        raise ConfigError(f"{what} cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{what}: cannot be written: {error.strerror}") from None
 
 
 def check_output(path: Path | str, option: str) -> None:
@@ -101,6 +103,6 @@ def check_output(path: Path | str, option: str) -> None:
     """
     target = Path(path).absolute()
     if target.is_dir():
-        raise ConfigError(f"{option} {path} is a folder; a file is wanted")
+        raise ConfigError(f"{option} {path}: must be a file, not a folder")
     if not target.parent.is_dir():
         raise ConfigError(f"{option} {path}: the folder does not exist")

@@ -63,6 +63,8 @@ class SimulationReport:
         From the manifest.
     tools : dict of str to str
         Versions.
+    files : tuple of Path
+        What was written: report, rows, waves; not in the JSON.
     """
 
     bit_exact: bool
@@ -83,10 +85,11 @@ class SimulationReport:
     hash: str
     weights_hash: str
     tools: dict[str, str]
+    files: tuple[Path, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report in JSON's types."""
-        data = {name: getattr(self, name) for name in self.__slots__}
+        data = {name: getattr(self, name) for name in self.__slots__ if name != "files"}
         data["difference"] = self.difference and self.difference.to_dict()
         data["relative_error"] = list(self.relative_error)
         data["cosine"] = list(self.cosine)
@@ -150,7 +153,7 @@ def simulate(
     say = progress or (lambda _: None)
     design = Design.load(folder)
     if not design.image:
-        raise ConfigError(f"{directory} has no image.bin: generate it without --no-image")
+        raise ConfigError(f"{directory}: has no image.bin: generate it without --no-image")
     mode = MemoryMode.parse(memory)
     rows = HiddenRows.read(hidden, design, prefill)
     for path, option in ((output, "--output"), (json_path, "--json")):
@@ -184,8 +187,10 @@ def simulate(
     say(f"simulate {len(run.timelines)} tokens")
     run.simulate(simulation)
     results.mkdir(exist_ok=True)
+    files = [f"simulate-{simulator}.json"]
     if simulation.waves:
         (results / "waves.gtkw").write_text(save_file(simulation.bench), encoding="utf-8")
+        files += ["waves.fst", "waves.gtkw"]
     report = SimulationReport(
         bit_exact=run.difference is None,
         difference=run.difference,
@@ -203,17 +208,22 @@ def simulate(
         hash=design.manifest["hash"],
         weights_hash=design.manifest["weights_hash"],
         tools={**tool_versions("amaranth", "numpy"), **simulation.tools},
+        files=(
+            *(Path(directory) / _RESULTS / name for name in files),
+            *(Path(path) for path in (json_path, output) if path is not None),
+        ),
     )
-    for path in (results / f"simulate-{simulator}.json", json_path):
-        if path is not None:
-            _write(path, json.dumps(report.to_dict(), indent=2) + "\n")
+    text = json.dumps(report.to_dict(), indent=2) + "\n"
+    (results / f"simulate-{simulator}.json").write_text(text, encoding="utf-8")
+    if json_path is not None:
+        _write(json_path, text)
     if output is not None:
         y_int = np.array(run.y, np.int16)
         try:
             with Path(output).open("wb") as file:
                 np.savez(file, y_int=y_int, y=y_int * design.scales["y"])
         except OSError as error:
-            raise ConfigError(f"--output {output} cannot be written: {error.strerror}") from None
+            raise ConfigError(f"--output {output}: cannot be written: {error.strerror}") from None
     return report
 
 
@@ -235,4 +245,4 @@ def _write(path: Path | str, text: str) -> None:
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--json {path} cannot be written: {error.strerror}") from None
+        raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from None

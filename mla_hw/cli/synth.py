@@ -12,6 +12,9 @@ from mla_hw.errors import CapacityError, ConfigError
 
 __all__ = ["SynthReport", "Usage", "synth"]
 
+#: nextpnr reads a seed as 64 bits.
+_LAST_SEED = (1 << 64) - 1
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SynthReport:
@@ -36,6 +39,9 @@ class SynthReport:
         Version of each tool.
     hash : str
         Hash of the core's configuration, from its manifest.
+    files : tuple of Path
+        What was written: netlist, bitstream, report; not in the JSON. What else the tools have
+        left lies beside the netlist.
     """
 
     board: str
@@ -51,6 +57,7 @@ class SynthReport:
     bitstream: str | None
     tools: Mapping[str, str]
     hash: str
+    files: tuple[Path, ...]
 
     @property
     def fits(self) -> bool:
@@ -60,7 +67,9 @@ class SynthReport:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report in JSON's types; seeds become text."""
-        data: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__}
+        data: dict[str, Any] = {
+            name: getattr(self, name) for name in self.__slots__ if name != "files"
+        }
         for name, _, _ in RESOURCES:
             usage = data[name]
             data[name] = {"used": usage.used, "available": usage.available}
@@ -99,14 +108,18 @@ def synth(
     Raises
     ------
     ConfigError
-        If the folder is not a generated one, or `seeds` is empty, repeats one or has a negative.
+        If the folder is not a generated one, or `seeds` is empty, repeats one or has one that
+        nextpnr does not take.
     CapacityError
         If the core is to be placed and the device is too small for it.
     ToolError
         If a tool is missing or fails; names its log file.
     """
-    if place and (not seeds or len(set(seeds)) != len(seeds) or min(seeds) < 0):
-        raise ConfigError(f"seeds: expected different numbers of 0 or more, not {list(seeds)}")
+    in_range = all(0 <= seed <= _LAST_SEED for seed in seeds)
+    if not seeds or len(set(seeds)) != len(seeds) or not in_range:
+        raise ConfigError(
+            f"--seeds: must be different integers from 0 to {_LAST_SEED}, not {list(seeds)}"
+        )
     if json_path is not None:
         check_output(json_path, "--json")
     flow = SynthFlow(Path(directory), progress or (lambda _: None))
@@ -122,7 +135,7 @@ def synth(
                     usage[name].available,
                     unit,
                     flow.board.device.name,
-                    "rows and columns of the hardware configuration set the size of the core",
+                    "lower rows or columns (generate --hardware)",
                 )
         fmax = {seed: flow.place(seed) for seed in seeds}
         bitstream = flow.bitstream(max(fmax, key=lambda seed: fmax[seed]))
@@ -137,6 +150,9 @@ def synth(
         bitstream=str(bitstream) if bitstream else None,
         tools=flow.tools,
         hash=flow.hash,
+        files=tuple(
+            Path(path) for path in (flow.netlist, bitstream, json_path) if path is not None
+        ),
     )
     if json_path is not None:
         _write_json(Path(json_path), report.to_dict())

@@ -69,7 +69,10 @@ class SynthFlow:
 
         manifest = _read_manifest(directory)
         self.progress = progress
-        self.board: Board = load_board(manifest["board"])
+        try:
+            self.board: Board = load_board(manifest["board"])
+        except ConfigError as error:
+            raise ConfigError(f"{directory / 'manifest.json'}: board: {error}") from None
         self.hash: str = manifest["hash"]
         self.tools: dict[str, str] = {}
         self.sources = sorted((directory / "verilog").glob("*.v"))
@@ -78,6 +81,7 @@ class SynthFlow:
                 f"{directory / 'verilog'}: no Verilog files; run mla-hw generate again"
             )
         self.build = directory / "build" / "synth"
+        self.netlist = self.build / "netlist.json"
         # A bitstream of an earlier run must not look like one of this run.
         shutil.rmtree(self.build, ignore_errors=True)
         self.build.mkdir(parents=True)
@@ -103,7 +107,7 @@ class SynthFlow:
         script = [
             *reads,
             "read_verilog -sv wrapper.v",
-            f"synth_ecp5 -top {self.top} -json netlist.json",
+            f"synth_ecp5 -top {self.top} -json {self.netlist.name}",
             "tee -q -o cells.json stat -json",
         ]
         self._write("synth.ys", "\n".join(script) + "\n")
@@ -160,7 +164,7 @@ class SynthFlow:
         command = [
             *(tool, self.board.device.place_option, "--package", self.board.package),
             *("--speed", str(self.board.speed_grade), "--lpf", "pins.lpf"),
-            *("--json", "netlist.json", *options),
+            *("--json", self.netlist.name, *options),
         ]
         self._run(command, "nextpnr", log, NEXTPNR_STEPS)
 

@@ -1,5 +1,6 @@
 """Tables that the command line prints."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -40,6 +41,12 @@ def _table(*columns: str, title: str | None = None) -> Table:
     for index, column in enumerate(columns):
         table.add_column(column, justify="left" if index == 0 else "right")
     return table
+
+
+def _print_paths(output: Console, *paths: Path) -> None:
+    for path in paths:
+        # A path may be long, and square brackets in it are no markup.
+        output.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_models() -> None:
@@ -111,7 +118,7 @@ def print_design(report: "GenerateReport") -> None:
         cells = [str(value) for value in row["phases"].values()]
         table.add_row(str(row["position"]), *cells, str(row["total"]))
     output.print(table)
-    output.print(f"written to {report.directory}", highlight=False)
+    _print_paths(output, report.directory)
 
 
 def cycles_table(report: "SimulationReport") -> Table:
@@ -142,8 +149,7 @@ def print_simulation(report: "SimulationReport") -> None:
     output.print(cycles_table(report))
     if report.memory.startswith("random"):
         output.print("the prediction is for fixed:32; random gaps add cycles", highlight=False)
-    if report.waves:
-        output.print(f"waves in {report.waves}", highlight=False)
+    _print_paths(output, *report.files)
 
 
 def resources_table(report: "SynthReport") -> Table:
@@ -163,5 +169,4 @@ def print_synthesis(report: "SynthReport") -> None:
     output.print(resources_table(report))
     for seed, fmax in report.fmax_mhz.items():
         output.print(f"seed {seed}: {fmax:.1f} MHz", highlight=False)
-    if report.bitstream:
-        output.print(f"bitstream {report.bitstream}", highlight=False)
+    _print_paths(output, *report.files)

@@ -4,14 +4,19 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mla_hw.errors import ProgramError
-from mla_hw.program.instructions import LOOP_DEPTH, Engine
+from mla_hw.program.instructions import (
+    ADDRESS_OFFSET_BITS,
+    LOOP_DEPTH,
+    MEMORY_ADDRESS_BITS,
+    Engine,
+)
 from mla_hw.program.program import Instruction
 from mla_hw.registers import POSITION_BITS
 
 __all__ = ["Resolved", "resolve"]
 
-_LOCAL_MASK = (1 << 24) - 1
-_BYTE_ADDRESS_MASK = (1 << 32) - 1
+_LOCAL_MASK = (1 << ADDRESS_OFFSET_BITS) - 1
+_BYTE_ADDRESS_MASK = (1 << MEMORY_ADDRESS_BITS) - 1
 _RESOLVED_AWAY = ("wait", "once", "post", "final", "base", "tile_k", "tile_n")
 
 

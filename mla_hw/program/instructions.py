@@ -14,6 +14,8 @@ __all__ = [
     "INSTRUCTIONS",
     "INSTRUCTION_WORDS",
     "LOOP_DEPTH",
+    "MEMORY_ADDRESS_BITS",
+    "VECTOR_COUNT_BITS",
     "Engine",
     "Field",
     "InstructionKind",
@@ -23,6 +25,10 @@ INSTRUCTION_WORDS = 12
 LOOP_DEPTH = 3
 ADDRESS_OFFSET_BITS = 24
 ADDRESS_STRIDE_BITS = 16
+#: Byte addresses in memory, which the base registers hold.
+MEMORY_ADDRESS_BITS = 32
+#: What the vector engine takes of n: heads, tokens or elements of the RoPE key.
+VECTOR_COUNT_BITS = 16
 
 
 class Engine(Enum):

@@ -1,11 +1,21 @@
 """Scheduling of ``absorb`` decode: tiling, head groups and passes, order, placement."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mla_hw.config import ModelConfig
-from mla_hw.errors import CapacityError
+from mla_hw.errors import CapacityError, ConfigError, ScheduleError
+from mla_hw.fields import check_positive_int
 from mla_hw.golden.arithmetic import symmetric_limit
 from mla_hw.hardware import BURST_BEATS, CoreConfig, HardwareConfig
+from mla_hw.schedule.limits import (
+    check_quantities,
+    first_exceeded,
+    layer_quantities,
+    pass_quantities,
+    program_quantities,
+    row_beats,
+)
 from mla_hw.schedule.placement import Buffer, Placement, place
 from mla_hw.schedule.schedule import Event, Loop, Schedule, Step, WeightTiles
 
@@ -40,26 +50,38 @@ def schedule_layer(
     ------
     CapacityError
         When the activation buffer cannot hold one group of heads.
+    ConfigError
+        When a dimension is beyond what the core counts to.
     """
+    check_quantities(layer_quantities(config, hardware))
     groups = -(-config.num_attention_heads // hardware.rows)
-    limit = hardware.activation_bytes // (4 * hardware.rows)
-    candidates = range(groups, 0, -1) if pass_groups is None else (pass_groups,)
-    need = 0
-    for count in candidates:
-        # Equal passes: no more groups than the number of passes asks for.
-        count = -(-groups // -(-groups // count))
+    if pass_groups is None:
+        candidates: Iterable[int] = range(groups, 0, -1)
+    else:
+        candidates = (min(check_positive_int("pass_groups", pass_groups), groups),)
+    # Equal passes: no more groups than the number of passes asks for.
+    sizes = dict.fromkeys(-(-groups // -(-groups // count)) for count in candidates)
+    problem: ScheduleError | ConfigError | None = None
+    for count in sizes:
         scheduler = _Scheduler(config, hardware, count)
         placement = scheduler.place()
-        need = max(placement.depth("projection"), placement.depth("vector"))
-        if need <= limit:
+        need = 4 * hardware.rows * max(placement.depth("projection"), placement.depth("vector"))
+        if need > hardware.activation_bytes:
+            problem = CapacityError(
+                need,
+                hardware.activation_bytes,
+                "bytes",
+                "activation buffer",
+                "raise activation_bytes (--hardware)",
+            )
+        elif exceeded := first_exceeded(pass_quantities(config, hardware, placement, count)):
+            problem = ConfigError(str(exceeded))
+        else:
+            # More passes only make the program longer.
+            check_quantities(program_quantities(config, hardware, count))
             return scheduler.build(placement, multiplier)
-    raise CapacityError(
-        need * 4 * hardware.rows,
-        hardware.activation_bytes,
-        "bytes",
-        "activation buffer",
-        "raise activation_bytes",
-    )
+    assert problem is not None, "there is at least one group"
+    raise problem
 
 
 @dataclass(slots=True)
@@ -391,8 +413,8 @@ class _Scheduler:
                 fields={
                     "target": "row",
                     "base": "cache",
-                    "n": self._row_beats(),
-                    "a_stride2": self._row_beats(),
+                    "n": row_beats(config, self.hardware),
+                    "a_stride2": row_beats(config, self.hardware),
                 },
                 waits=(Event("row"),),
                 tells=(Event("stored"),),
@@ -436,14 +458,6 @@ class _Scheduler:
         )
         return body
 
-    def _row_beats(self) -> int:
-        config, hardware = self.config, self.hardware
-        words = -(-config.kv_lora_rank // hardware.columns) + -(
-            -config.qk_rope_head_dim // hardware.columns
-        )
-        unit = max(hardware.port_bytes, hardware.columns)
-        return -(-(words * hardware.columns + 2) // unit) * unit // hardware.port_bytes
-
     def _groups(self, heads: range) -> list[range]:
         return [heads[i : i + self.hardware.rows] for i in range(0, len(heads), self.hardware.rows)]
 
@@ -486,7 +500,7 @@ class _Scheduler:
     def _attention(self, number: int, heads: range) -> list[Step | Loop]:
         """Scores of the next group before the context of this one, so that softmax is hidden."""
         groups = self._groups(heads)
-        tile_beats = self._row_beats() * self.hardware.tile_tokens
+        tile_beats = row_beats(self.config, self.hardware) * self.hardware.tile_tokens
         first_pass = number == 0
         ready: tuple[Event, ...] = (Event(_DRAINED.name, "first"),)
         if first_pass:

@@ -10,7 +10,7 @@ from amaranth.utils import ceil_log2, exact_log2
 from mla_hw.cycles.dispatcher import RESTART_CYCLES, RESTART_SKEW
 from mla_hw.hardware import PROGRAM_LOAD, SEMAPHORES, CoreConfig
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH
-from mla_hw.registers import POSITION_BITS, ErrorCode
+from mla_hw.registers import POSITION_BITS, ErrorCode, register
 from rtl_gen.control_layouts import (
     ENGINE_COMMANDS,
     PROGRAM_TARGET,
@@ -114,7 +114,7 @@ class Dispatcher(wiring.Component):
             "abort": In(1),
             "position": In(POSITION_BITS),
             "bases": In(bases_layout()),
-            "program_beats": In(16),
+            "program_beats": In(register("program_beats").mask.bit_length()),
             "program_w": In(program_write_layout(config)),
             "reader_done": In(1),
             "busy": In(len(ENGINE_COMMANDS)),

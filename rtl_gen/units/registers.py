@@ -18,6 +18,7 @@ from mla_hw.registers import (
     Access,
     ErrorCode,
     Register,
+    core_constants,
     register,
 )
 from rtl_gen.axi import Response, axi_lite_signature
@@ -97,7 +98,7 @@ class Registers(wiring.Component):
         # What each register reads as, but for the counters.
         values = {
             item.name: Signal(
-                item.mask.bit_length(), name=f"{item.name}_value", init=item.reset & item.mask
+                item.mask.bit_length(), name=f"{item.name}_value", init=(item.reset or 0)
             )
             for item in REGISTERS
             if item.access is not Access.COUNTER
@@ -122,24 +123,9 @@ class Registers(wiring.Component):
         return m
 
     def _drive_constants(self, m: Module, values: dict[str, Signal]) -> None:
-        config = self.config
-        for name, fields in {
-            "shape": {
-                "rows": config.rows,
-                "columns": config.columns,
-                "lanes": config.accumulator_lanes,
-                "port_bytes": config.port_bytes,
-            },
-            "limits": {
-                "tile_tokens": config.tile_tokens,
-                "program_depth": config.program_depth,
-            },
-        }.items():
-            bits = {field.name: field.lsb for field in register(name).fields}
-            m.d.comb += values[name].eq(sum(fields[key] << bits[key] for key in fields))
-        for name in ("identity", "version"):
-            m.d.comb += values[name].eq(register(name).reset)
-        m.d.comb += [values["hash"].eq(self.config_hash), values["control"].eq(0)]
+        constants = core_constants(self.config, self.config_hash)
+        for name in ("shape", "limits", "identity", "version", "hash", "control"):
+            m.d.comb += values[name].eq(constants.get(name, register(name).reset))
 
     def _serve(
         self,

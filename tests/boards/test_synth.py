@@ -53,6 +53,11 @@ def test_counts_every_cell(tmp_path, lanes):
     assert {"yosys", "nextpnr"} == set(report.tools)
     assert all(re.match(r"\d", version) for version in report.tools.values())
     assert json.loads((directory / "synth.json").read_text(encoding="utf-8")) == report.to_dict()
+    assert report.files == (
+        directory / "build" / "synth" / "netlist.json",
+        directory / "synth.json",
+    )
+    assert all(path.is_file() for path in report.files)
     assert lines[0] == "yosys: synthesis for LFE5U-25F"
     assert {"yosys: mapping logic", "nextpnr: packing"} <= set(lines)
     assert sorted(path.name for path in directory.iterdir()) == [
@@ -114,6 +119,7 @@ def test_placement_reaches_a_clock_and_packs_a_bitstream(tmp_path):
     assert len(set(report.fmax_mhz.values())) == 2
     bitstream = tmp_path / "build" / "synth" / "ulx3s-25f.bit"
     assert report.bitstream == str(bitstream)
+    assert report.files[1:] == (bitstream,)
     # The part's name stands in the header, and the preamble ends it.
     assert b"LFE5U-25F" in bitstream.read_bytes()[:200]
     assert b"\xff\xff\xbd\xb3" in bitstream.read_bytes()[:400]
@@ -179,7 +185,7 @@ def test_rejects_folders_that_are_not_generated(tmp_path):
 
 @pytest.mark.parametrize("seeds", [(), (1, 1), (-1,)])
 def test_rejects_seeds(tmp_path, seeds):
-    with pytest.raises(ConfigError, match="seeds: expected different numbers of 0 or more"):
+    with pytest.raises(ConfigError, match="--seeds: must be different integers from 0 to "):
         synth(tmp_path, place=True, seeds=seeds)
 
 

@@ -5,6 +5,7 @@ import json
 import os
 import zipfile
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ import pytest
 import boards
 from mla_hw.cli import generate as generate_module
 from mla_hw.cli import main, output_folder
-from mla_hw.errors import CapacityError
+from mla_hw.errors import CapacityError, ConfigError
+from mla_hw.presets import find_preset
+from sim.simulators import SIMULATORS
 from tests.cli.command import snapshot
 
 
@@ -34,7 +37,7 @@ def _without_verilog(monkeypatch):
 
 def test_unknown_board(command):
     message = command.refuses("tiny-v3", "--board", "ulx3s-84f")
-    assert message.startswith("Unknown board 'ulx3s-84f': did you mean ulx3s-85f?")
+    assert message.startswith("--board: Unknown board 'ulx3s-84f': did you mean ulx3s-85f?")
     assert all(name in message for name in boards.list_boards())
 
 
@@ -44,7 +47,7 @@ def test_unknown_board(command):
 def test_hardware_file_with_an_unknown_key(command, hardware):
     path = hardware("# small\nrows: 2\ncolumn: 4\n")
     message = command.refuses("tiny-v3", "--hardware", path)
-    assert message.startswith(f"{path}:3: unknown key 'column': did you mean columns?")
+    assert message.startswith(f"--hardware {path}:3: unknown key 'column': did you mean columns?")
 
 
 @pytest.mark.parametrize(
@@ -77,14 +80,14 @@ def test_hardware_file_with_an_unknown_key(command, hardware):
 def test_hardware_file_with_a_wrong_value(command, hardware, text, line, wanted):
     path = hardware(f"{text}\n")
     message = command.refuses("tiny-v3", "--hardware", path)
-    assert message.startswith(f"{path}:{line}: ")
+    assert message.startswith(f"--hardware {path}:{line}: ")
     assert wanted in message
 
 
 def test_missing_hardware_file(command, tmp_path):
     path = tmp_path / "absent.yaml"
     message = command.refuses("tiny-v3", "--hardware", path)
-    assert message == f"{path}: cannot be read: No such file or directory"
+    assert message == f"--hardware {path}: cannot be read: No such file or directory"
 
 
 # What does not fit.
@@ -94,7 +97,7 @@ def test_more_multipliers_than_the_device_has(command, hardware):
     path = hardware("rows: 8\ncolumns: 32\n")
     message = command.refuses("tiny-v3", "--hardware", path)
     assert message.startswith("LFE5U-85F of ulx3s-85f: needs 262 multipliers, has 156 (106 too ")
-    assert message.endswith("lower rows or columns")
+    assert message.endswith("lower rows or columns (--hardware)")
 
 
 def test_more_block_rams_than_the_device_has(command, hardware, monkeypatch):
@@ -103,7 +106,7 @@ def test_more_block_rams_than_the_device_has(command, hardware, monkeypatch):
     monkeypatch.setattr(generate_module, "load_board", lambda _: small)
     message = command.refuses("tiny-v3", "--hardware", hardware("rows: 4\n"))
     assert "block RAMs, has 3 (" in message
-    assert "lower activation_bytes or tile_tokens" in message
+    assert message.endswith("lower activation_bytes or tile_tokens (--hardware)")
 
 
 @pytest.mark.usefixtures("_without_verilog")
@@ -111,7 +114,7 @@ def test_activation_buffer_without_room_for_a_group(command, hardware):
     message = command.refuses("tiny-v3", "--hardware", hardware("activation_bytes: 512\n"))
     assert message.startswith("activation buffer: needs ")
     assert "bytes, has 512 (" in message
-    assert message.endswith("raise activation_bytes")
+    assert message.endswith("raise activation_bytes (--hardware)")
     needed = message.split()[3]
     command.generates("tiny-v3", "--hardware", hardware(f"activation_bytes: {needed}\n"))
 
@@ -157,7 +160,22 @@ def test_no_context_fits(command, monkeypatch):
 
 def test_context_beyond_the_model(command):
     message = command.refuses("tiny-v3", "--context", 163841)
-    assert message == "context must be from 1 to max_position_embeddings = 163840, not 163841"
+    assert message == "--context: must be from 1 to 163840 (max_position_embeddings), not 163841"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "wanted"),
+    [
+        ({"hidden_size": 70000}, "hidden_size = 70000: the core counts to 65535 array steps"),
+        ({"num_attention_heads": 1 << 30}, "num_attention_heads = 1073741824: the core counts to"),
+    ],
+)
+def test_dimensions_that_the_core_does_not_count_to(command, monkeypatch, sizes, wanted):
+    config = replace(find_preset("tiny-v3").config, **sizes)
+    # Without the gigabytes of weights.
+    weights = SimpleNamespace(config=config)
+    monkeypatch.setattr(generate_module, "load_model", lambda *_, **__: weights)
+    assert command.refuses("huge").startswith(wanted)
 
 
 # Calibration.
@@ -253,7 +271,7 @@ def test_calibration_file_that_cannot_be_read(command, tmp_path):
 def test_out_is_a_foreign_folder(command):
     (command.out / "manifest.json").unlink()
     message = command.refuses("tiny-v3")
-    assert message.endswith("is not empty and was not made by generate: it is not replaced")
+    assert message.endswith("is not empty and was not made by generate, so it is not replaced")
 
 
 @pytest.mark.parametrize("text", ['{"name": "an app", "version": "1"}', "[]", "{", ""])
@@ -267,7 +285,7 @@ def test_out_is_a_file(command):
     target.write_text("mine")
     before = snapshot(command.parent)
     message = command.fails("generate", "tiny-v3", "--out", target)
-    assert message == f"--out {target} is no folder; a folder to make or replace is wanted"
+    assert message == f"--out {target}: must be a folder to make or replace, not a file"
     assert snapshot(command.parent) == before
 
 
@@ -300,33 +318,111 @@ def no_permission(*_, **__):
 def test_out_where_nothing_can_be_made(command, monkeypatch):
     monkeypatch.setattr(output_folder.tempfile, "mkdtemp", no_permission)
     message = command.refuses("tiny-v3")
-    assert message == f"--out {command.out} cannot be written: Permission denied"
+    assert message == f"--out {command.out}: cannot be written: Permission denied"
 
 
-# Usage errors are argparse's, with its exit code.
+# Usage errors: what argparse finds.
+
+COMMANDS = "generate, simulate, synth, models, boards"
+NATURAL = "must be an integer of at least 0, not"
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("line", "wanted"),
     [
-        [],
-        ["translate"],
-        ["generate", "tiny-v3"],
-        ["generate", "tiny-v3", "--out", "x", "--layer", "first"],
-        ["generate", "tiny-v3", "--out", "x", "--layer", "-1"],
-        ["generate", "tiny-v3", "--out", "x", "--context", "0"],
-        ["generate", "tiny-v3", "--out", "x", "--seed", "1.5"],
-        ["simulate", "x", "--sim", "modelsim"],
-        ["simulate", "x", "--prefill", "-1"],
-        ["synth", "x", "--seeds", "1,,2"],
+        ("", "COMMAND: required, but missing; see mla-hw --help"),
+        ("translate", f"COMMAND: must be one of {COMMANDS}, not 'translate'; see mla-hw --help"),
+        (
+            "genrate x",
+            f"COMMAND: must be one of {COMMANDS}, not 'genrate' (did you mean generate?)",
+        ),
+        ("--verson", "--verson: unknown option (did you mean --version?); see mla-hw --help"),
+        ("generate tiny-v3", "--out: required, but missing; see mla-hw generate --help"),
+        ("generate", "CHECKPOINT, --out: required, but missing; see mla-hw generate --help"),
+        ("simulate", "DIR: required, but missing; see mla-hw simulate --help"),
+        ("generate tiny-v3 --out", "--out: expected one argument; see mla-hw generate --help"),
+        ("generate tiny-v3 two --out x", "two: unexpected argument; see mla-hw generate --help"),
+        ("generate tiny-v3 --out x -v", "-v: unknown option"),
+        ("boards --json x", "--json: unknown option; see mla-hw boards --help"),
+        # The missing option is the one that is misspelt.
+        ("generate tiny-v3 --oud x", "--oud: unknown option (did you mean --out?); see mla-hw ge"),
+        # No abbreviations.
+        ("generate tiny-v3 --out x --lay 0", "--lay: unknown option (did you mean --layer?)"),
+        ("simulate x --mem=fixed:2", "--mem: unknown option (did you mean --memory?)"),
+        ("generate tiny-v3 --out x --no-image=1", "--no-image: ignored explicit argument '1'"),
+        ("generate tiny-v3 --out x --layer first", f"--layer: {NATURAL} 'first'; see mla-hw gen"),
+        ("generate tiny-v3 --out x --layer -1", f"--layer: {NATURAL} '-1'"),
+        ("generate tiny-v3 --out x --seed 1.5", f"--seed: {NATURAL} '1.5'"),
+        (
+            "generate tiny-v3 --out x --context 0",
+            "--context: must be an integer of at least 1, not '0'",
+        ),
+        (
+            "simulate x --sim modelsim",
+            "--sim: must be one of verilator, icarus, not 'modelsim'; see mla-hw simulate --help",
+        ),
+        ("simulate x --prefill -1", f"--prefill: {NATURAL} '-1'"),
+        ("synth x --seeds 1,,2", "--seeds: must be integers joined by commas, not '1,,2'; see ml"),
     ],
 )
-def test_usage_errors(arguments, capsys, tmp_path, monkeypatch):
+def test_usage_errors(command, tmp_path, monkeypatch, line, wanted):
     monkeypatch.chdir(tmp_path)
+    before = snapshot(tmp_path)
+    assert command.fails(*line.split()).startswith(wanted)
+    assert snapshot(tmp_path) == before
+
+
+def test_usage_errors_of_the_process_arguments(command, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["mla-hw", "synth", "x", "--plase"])
+    assert main() == 1
+    assert "--plase: unknown option (did you mean --place?)" in command.capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["--help", "-h", "generate --help", "synth -h", "boards -h"])
+def test_help_is_no_error(capsys, line):
     with pytest.raises(SystemExit) as caught:
-        main(arguments)
-    assert caught.value.code == 2
-    errors = capsys.readouterr().err
-    assert errors.startswith("usage: mla-hw")
-    assert "error: " in errors.splitlines()[-1]
-    assert not list(tmp_path.iterdir())
+        main(line.split())
+    assert caught.value.code == 0
+    output, errors = capsys.readouterr()
+    assert output.startswith("usage: mla-hw ")
+    assert errors == ""
+
+
+def test_names_behind_two_dashes_are_no_options(command, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert command.fails("synth", "--", "--place").startswith("--place: no manifest.json")
+
+
+def test_simulators_are_those_that_there_are(command):
+    message = command.fails("simulate", "x", "--sim", "none")
+    assert f"must be one of {', '.join(SIMULATORS)}, not 'none'" in message
+
+
+@pytest.mark.parametrize("seeds", ["1,1", "-1", str(1 << 64)])
+def test_seeds_of_the_placement(command, tmp_path, seeds):
+    message = command.fails("synth", tmp_path, "--seeds", seeds)
+    assert message.startswith(f"--seeds: must be different integers from 0 to {(1 << 64) - 1}, not")
+    assert not list(tmp_path.rglob("build"))
+
+
+# Values that only the functions can be given.
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        ({"seed": -1}, "--seed: must be an integer of at least 0, not -1"),
+        ({"seed": "1"}, "--seed: must be an integer of at least 0, not '1'"),
+        ({"layer": -1}, "--layer: must be an integer of at least 0, not -1"),
+        ({"layer": True}, "--layer: must be an integer of at least 0, not True"),
+        ({"context": 0}, "--context: must be from 1 to 163840 (max_position_embeddings), not 0"),
+        ({"context": "8"}, "--context: must be an integer of at least 0, not '8'"),
+    ],
+)
+@pytest.mark.usefixtures("_without_verilog")
+def test_arguments_of_generate(command, options, wanted):
+    before = snapshot(command.parent)
+    with pytest.raises(ConfigError) as caught:
+        generate_module.generate("tiny-v3", out=command.out, **options)
+    assert str(caught.value) == wanted
+    assert snapshot(command.parent) == before

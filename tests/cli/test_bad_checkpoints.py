@@ -180,7 +180,7 @@ def test_config_that_is_no_json_object(command, checkpoint, text):
 def test_layer_out_of_range(command, checkpoint, model):
     source, last = (checkpoint, 1) if model == "checkpoint" else ("tiny-v3", 0)
     message = command.refuses(source, "--layer", last + 1)
-    assert f"layer must be 0 to {last}" in message
+    assert f"--layer: must be from 0 to {last}, the last one of {source}" in message
     assert message.endswith(f"not {last + 1}")
 
 

@@ -94,7 +94,7 @@ def test_damaged_manifest(command, generated, name, value):
 
     edit(generated, change)
     message = refuses(command, generated, "simulate", generated)
-    assert message.startswith(f"{generated} is damaged (")
+    assert message.startswith(f"{generated}: is damaged (")
     assert message.endswith("): generate it again")
 
 
@@ -109,7 +109,7 @@ def test_file_cut_short(command, generated, name):
     path = generated / name
     path.write_bytes(path.read_bytes()[:-48])
     message = refuses(command, generated, "simulate", generated)
-    assert message.startswith(f"{generated} is damaged (")
+    assert message.startswith(f"{generated}: is damaged (")
 
 
 def test_missing_program(command, generated):
@@ -166,7 +166,7 @@ def test_more_tokens_than_the_context(command, generated, tmp_path):
     path = tmp_path / "rows.npz"
     np.savez(path, x=np.zeros((65, 64)))
     message = refuses(command, generated, "simulate", generated, "--hidden", path)
-    assert "65 tokens are more than the context of 64" in message
+    assert message.startswith(f"--hidden {path}: 65 tokens are more than the context of 64")
 
 
 @pytest.mark.parametrize("prefill", [6, 7])
@@ -176,15 +176,27 @@ def test_prefill_of_all_tokens(command, generated, tmp_path, prefill):
     message = refuses(
         command, generated, "simulate", generated, "--hidden", path, "--prefill", prefill
     )
-    assert message == (f"--prefill must be from 0 to 5, below the number of tokens, not {prefill}")
+    assert message == (f"--prefill: must be from 0 to 5, below the number of tokens, not {prefill}")
 
 
 @pytest.mark.parametrize(
-    "memory", ["", "fixed", "fixed:", "fixed:0", "fixed:-3", "fixed:3.5", "random:0", "dram:3"]
+    "memory",
+    [
+        "",
+        "fixed",
+        "fixed:",
+        "fixed:0",
+        "fixed:-3",
+        "fixed:3.5",
+        "fixed:٣",
+        f"fixed:{'9' * 5000}",
+        "random:0",
+        "dram:3",
+    ],
 )
 def test_unknown_memory(command, generated, memory):
     message = refuses(command, generated, "simulate", generated, "--memory", memory)
-    assert message.startswith("memory")
+    assert message.startswith("--memory: ")
     assert memory.partition(":")[2] in message
 
 

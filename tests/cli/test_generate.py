@@ -67,6 +67,22 @@ def test_files(generated):
     assert read(generated, "predicted.json")["hash"] == manifest["hash"]
 
 
+def test_registers_have_the_constants_of_the_core(generated):
+    manifest, header = read(generated), (generated / "registers.h").read_text()
+    page = (generated / "registers.md").read_text()
+    core = manifest["core"]
+    limits = core["tile_tokens"] | core["program_depth"] << 16
+    assert f"#define MLA_HASH_RESET 0x{manifest['hash']}ull" in header
+    assert f"#define MLA_LIMITS_RESET 0x{limits:08x}u" in header
+    assert "#define MLA_SHAPE_RESET 0x08020402u" in header
+    for value in (int(manifest["hash"], 16), limits, 0x08020402):
+        assert f"| ro | 0x{value:x} |" in page
+    # What the emitted registers read as.
+    verilog = (generated / "verilog" / "registers.v").read_text()
+    assert f"assign shape_value = 32'd{0x08020402};" in verilog
+    assert f"assign limits_value = 32'd{limits};" in verilog
+
+
 def test_predictions(generated):
     design = Design.load(generated)
     predicted = read(generated, "predicted.json")
@@ -278,7 +294,7 @@ def test_full_disk(command, monkeypatch, when):
 
     monkeypatch.setattr(Path, when, fail)
     message = command.refuses("tiny-v3", "--context", 8)
-    assert message == f"--out {command.out} cannot be written: No space left on device"
+    assert message == f"--out {command.out}: cannot be written: No space left on device"
 
 
 @pytest.mark.usefixtures("_without_verilog")
@@ -308,7 +324,7 @@ def test_presets(command, name):
 def test_a_preset_that_no_board_holds(command, hardware):
     message = command.refuses("deepseek-v3", "--no-image")
     assert message.startswith("activation buffer: needs ")
-    assert message.endswith("raise activation_bytes")
+    assert message.endswith("raise activation_bytes (--hardware)")
     message = command.refuses("deepseek-v3", "--hardware", hardware(activation_bytes=1 << 18))
     assert message.startswith("memory of ulx3s-85f: needs 1")
     assert message.endswith("no --context fits")

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from mla_hw.cli.main import _parser
+from mla_hw.config import _KNOWN_MODELS
 from mla_hw.cycles import Timing
 from mla_hw.cycles.vector_engine import vector_cycles
 from mla_hw.errors import ConfigError
@@ -155,6 +156,13 @@ def test_the_readme_shows_commands_and_every_option():
         }
         documented = {row[0].split()[0] for row in rows}
         assert documented == options - {"-h", "--help", "--out"}
+
+
+def test_the_readme_names_every_model_type():
+    sentence = re.search(r"The `model_type` of .+?;", text_of(ROOT / "README.md"), re.DOTALL)[0]
+    assert set(re.findall(r"\w+_\w+|youtu|minicpm3", sentence)) - {"model_type", "text_config"} == {
+        *_KNOWN_MODELS
+    }
 
 
 def test_the_readme_shows_every_hardware_key():

@@ -14,7 +14,7 @@ from mla_hw.checkpoint import (
     tensor_shapes,
 )
 from mla_hw.config import ModelConfig
-from mla_hw.errors import CheckpointError, ConfigError
+from mla_hw.errors import CheckpointError, ConfigError, MlaHwError
 from mla_hw.graph import build_graph, evaluate
 from mla_hw.presets import PRESETS
 from mla_hw.tensor_file import TensorFile
@@ -220,7 +220,9 @@ def test_resolve_model(tmp_path, monkeypatch):
     assert_same_tensors(load_model("tiny-v3"), layer())
     with pytest.raises(ConfigError, match=r"did you mean tiny-v3\?\); presets: deepseek-v2, "):
         resolve_model("tiny-v4")
-    with pytest.raises(CheckpointError, match="kimi-k2: layer must be 0 to 60, not 61"):
+    with pytest.raises(
+        CheckpointError, match="--layer: must be from 0 to 60, the last one of kimi-k2, not 61"
+    ):
         load_model("kimi-k2", layer=61)
 
 
@@ -357,7 +359,7 @@ def test_refuses_fp8_overflow(tmp_path):
 @pytest.mark.parametrize("number", [-1, 2])
 def test_refuses_layer_out_of_range(tmp_path, number):
     folder = write_checkpoint(tmp_path, TINY, layer())
-    with pytest.raises(CheckpointError, match=f"layer must be 0 to 1 .*, not {number}"):
+    with pytest.raises(MlaHwError, match=f"^--layer: must be .*, not {number}$"):
         load_layer(folder, number)
 
 

@@ -97,7 +97,16 @@ def test_inner_norm_eps_is_not_rms_norm_eps():
 
 
 def test_text_model_of_a_multimodal_config():
-    assert ModelConfig.from_hf({"model_type": "kimi_k25", "text_config": TINY}).hidden_size == 20
+    text = tiny(model_type="kimi_k2")
+    config = ModelConfig.from_hf({"model_type": "kimi_k25", "text_config": text})
+    assert (config.model_type, config.hidden_size) == ("kimi_k2", 20)
+
+
+@pytest.mark.parametrize(
+    "name", sorted({p.config.model_type for p in PRESETS.values()} | {"youtu"})
+)
+def test_known_models(name):
+    assert ModelConfig.from_hf(tiny(model_type=name)).model_type == name
 
 
 @pytest.mark.parametrize(
@@ -126,6 +135,20 @@ def test_text_model_of_a_multimodal_config():
         (tiny(model_type="kimi_linear"), "kimi_linear is not supported: Kimi-Linear"),
         (tiny(mla_use_nope=True), "mla_use_nope = True is not supported: Kimi-Linear"),
         ({"model_type": "llama", "hidden_size": 20}, "llama is not an MLA model"),
+        (
+            tiny(model_type="deepseek_v4"),
+            r"^model_type 'deepseek_v4' is not known \(did you mean deepseek_v\d\?\); known are "
+            "deepseek_v2, deepseek_v3, glm4_moe_lite, kimi_k2, minicpm3, youtu; if its attention "
+            "is that of DeepSeek-V3, set model_type to deepseek_v3 in config.json$",
+        ),
+        (tiny(model_type="llama"), "model_type 'llama' is not known; known are"),
+        (tiny(model_type="Deepseek_V3"), "model_type 'Deepseek_V3' is not known"),
+        (tiny(model_type=""), "model_type '' is not known"),
+        # What counts is the text model.
+        (
+            {"model_type": "kimi_k2", "text_config": tiny(model_type="kimi_k25")},
+            "model_type 'kimi_k25' is not known",
+        ),
         (tiny(rope_theta="x"), "rope_theta must be a number, not 'x'"),
         (tiny(rope_theta=float("nan")), "rope_theta must be finite and above 1, not nan"),
         (tiny(rope_theta=10**400), "rope_theta must be finite and above 1, not 1000"),

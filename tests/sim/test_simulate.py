@@ -85,6 +85,10 @@ def test_report_and_files(folder, tmp_path):
     assert {"mla-hw", "cocotb", "verilator"} <= set(written["tools"])
     assert written["hash"] == Design.load(folder).manifest["hash"]
     assert {path.parts[0] for path in files(folder) - before} == {"build", "results"}
+    results = (folder / "results" / "simulate-verilator.json",)
+    assert report.files == (*results, tmp_path / "report.json", tmp_path / "y.npz")
+    assert all(path.is_file() for path in report.files)
+    assert "files" not in written
     assert lines[-1] == f"token 8 of 8: {report.cycles['simulated'][-1]} cycles, bit-exact"
 
 
@@ -132,6 +136,12 @@ def test_waves(folder, tmp_path):
     with np.load(HIDDEN) as stored:
         hidden = rows(tmp_path, x=stored["x"][:1])
     report = simulate(folder, hidden=hidden, waves=True)
+    assert [path.name for path in report.files] == [
+        "simulate-verilator.json",
+        "waves.fst",
+        "waves.gtkw",
+    ]
+    assert all(path.is_file() for path in report.files)
     there = signal_names(Path(report.waves).read_bytes())
     save = (folder / "results" / "waves.gtkw").read_text().splitlines()
     wanted = {line.replace("[", " [") for line in save if line.startswith(f"{TOP}.")}
@@ -169,10 +179,13 @@ def test_bad_rows(folder, tmp_path, kind):
 
 
 BAD_OPTIONS = {
-    "prefill": ({"prefill": 4}, "--prefill must be from 0 to 3, below the number of tokens, not 4"),
-    "negative prefill": ({"prefill": -1}, "--prefill must be from 0 to 3"),
-    "memory": ({"memory": "slow"}, "memory must be fixed:LATENCY or random:SEED, not 'slow'"),
-    "simulator": ({"simulator": "modelsim"}, "simulator must be one of verilator, icarus"),
+    "prefill": (
+        {"prefill": 4},
+        "--prefill: must be from 0 to 3, below the number of tokens, not 4",
+    ),
+    "negative prefill": ({"prefill": -1}, "--prefill: must be from 0 to 3"),
+    "memory": ({"memory": "slow"}, "--memory: must be fixed:LATENCY or random:SEED, not 'slow'"),
+    "simulator": ({"simulator": "modelsim"}, "--sim: must be one of verilator, icarus"),
     "file": ({"hidden": "/nowhere/x.npz"}, "--hidden /nowhere/x.npz: cannot be read"),
     "output": ({"output": "/nowhere/y.npz"}, "--output /nowhere/y.npz: the folder does not exist"),
     "json": ({"json_path": "/nowhere/y.json"}, "--json /nowhere/y.json: the folder does not exist"),

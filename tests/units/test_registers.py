@@ -17,6 +17,7 @@ from mla_hw.registers import (
     REGISTERS,
     Access,
     ErrorCode,
+    core_constants,
     register,
 )
 from rtl_gen.axi import Response
@@ -400,9 +401,43 @@ def test_table_is_consistent():
         bits = [bit for f in item.fields for bit in range(f.lsb, f.lsb + f.width)]
         assert len(bits) == len(set(bits)), item.name
         assert max(bits, default=0) < 32 * item.words, item.name
-        assert item.reset & ~item.mask == 0, item.name
+        assert (item.reset or 0) & ~item.mask == 0, item.name
     assert set(ERRORS) == set(ErrorCode)
     assert {f"base_{name}" for name in FIELDS["base"].choices} <= {r.name for r in REGISTERS}
+
+
+def test_constants_of_a_core_are_those_that_the_table_leaves_open():
+    constants = core_constants(SMALL, HASH)
+    assert constants.keys() == {item.name for item in REGISTERS if item.reset is None}
+    for name, value in constants.items():
+        assert 0 < value <= register(name).mask
+
+
+@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["small", "wide"])
+def test_header_and_page_of_a_core_have_its_constants(config):
+    constants = core_constants(config, HASH)
+    header, page = registers_header("CORE", constants), registers_markdown(constants)
+    assert "#define CORE_HASH_RESET 0x0123456789abcdefull\n" in header
+    assert "| 0x008 | `hash` | ro | 0x123456789abcdef |" in page
+    shape = int(re.search(r"#define CORE_SHAPE_RESET (0x[0-9a-f]{8})u\n", header)[1], 0)
+    assert shape.to_bytes(4, "little") == bytes([
+        config.rows,
+        config.columns,
+        config.accumulator_lanes,
+        config.port_bytes,
+    ])
+    assert f"| 0x010 | `shape` | ro | 0x{shape:x} |" in page
+    limits = config.tile_tokens | config.program_depth << 16
+    assert f"#define CORE_LIMITS_RESET 0x{limits:08x}u\n" in header
+    assert f"| 0x014 | `limits` | ro | 0x{limits:x} |" in page
+    assert "ro | of the core |" not in page
+
+
+def test_header_and_page_of_all_cores_have_no_constants():
+    header, page = registers_header("CORE"), registers_markdown()
+    assert not re.search("CORE_(HASH|SHAPE|LIMITS)_RESET", header)
+    for name in ("hash", "shape", "limits"):
+        assert f"`{name}` | ro | of the core |" in page
 
 
 def test_header_and_page_say_what_the_table_says():
