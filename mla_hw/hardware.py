@@ -9,12 +9,14 @@ from mla_hw.errors import ConfigError
 __all__ = [
     "BURST_BEATS",
     "CONSTANT_BANKS",
+    "MOST_TILE_TOKENS",
     "PROGRAM_LOAD",
     "QUEUE_DEPTH",
     "SEMAPHORES",
     "TAG_BITS",
     "CoreConfig",
     "HardwareConfig",
+    "tile_limit",
 ]
 
 #: Longest AXI burst, in beats; every region of the memory image is aligned to one.
@@ -30,6 +32,23 @@ PROGRAM_LOAD = (1 << TAG_BITS) - 1
 CONSTANT_BANKS = 4
 
 _MULTIPLIERS = ("auto", "portable", "ecp5")
+
+
+#: Longest tile, which the width of a softmax sum allows.
+_LONGEST_TILE = 256
+
+
+def tile_limit(tile_tokens: int) -> int:
+    """Tokens of the longest tile: a rest of at most an eighth of a tile joins the last whole one.
+
+    A tile of few tokens costs nearly as much as a whole one: the drain of its context product and
+    the latency of its softmax.
+    """
+    return tile_tokens + tile_tokens // 8
+
+
+#: Largest ``tile_tokens``.
+MOST_TILE_TOKENS = max(n for n in range(_LONGEST_TILE) if tile_limit(n) <= _LONGEST_TILE)
 
 
 def _is_power_of_two(value: int) -> bool:
@@ -49,8 +68,9 @@ class HardwareConfig:
     port_bytes : int
         Width of the memory port in bytes, a power of two from 4 to 64.
     tile_tokens : int
-        Cached tokens between two updates of the softmax state; a multiple of ``columns``, at most
-        256. The only key that the integers of the result depend on.
+        Cached tokens between two updates of the softmax state, or up to an eighth more in the last
+        tile (:func:`tile_limit`); a multiple of ``columns``. The only key that the integers of the
+        result depend on.
     accumulator_lanes : int or None
         Lanes of the context accumulator, a divisor of ``rows``, all of them by default; each
         reads, shifts, adds and writes one sum per cycle.
@@ -90,10 +110,10 @@ class HardwareConfig:
             raise ConfigError(
                 f"port_bytes must be a power of two from 4 to 64, not {self.port_bytes}"
             )
-        if self.tile_tokens % self.columns or self.tile_tokens > 256:
+        if self.tile_tokens % self.columns or self.tile_tokens > MOST_TILE_TOKENS:
             raise ConfigError(
-                f"tile_tokens must be a multiple of columns = {self.columns}, at most 256, "
-                f"not {self.tile_tokens}"
+                f"tile_tokens must be a multiple of columns = {self.columns}, at most "
+                f"{MOST_TILE_TOKENS}, not {self.tile_tokens}"
             )
         if self.rows % self.lanes:
             raise ConfigError(
@@ -187,6 +207,16 @@ class CoreConfig:
         return self.heads // self.rows
 
     @property
+    def tile_limit(self) -> int:
+        """Tokens of the longest tile."""
+        return tile_limit(self.tile_tokens)
+
+    @property
+    def tile_blocks(self) -> int:
+        """Blocks of ``columns`` tokens of the longest tile."""
+        return -(-self.tile_limit // self.columns)
+
+    @property
     def lane_bits(self) -> int:
         """Bits of the lane within an element address of the layout *head lane*: ceil(log2 R)."""
         return (self.rows - 1).bit_length()
@@ -230,7 +260,7 @@ class CoreConfig:
     @property
     def score_depth(self) -> int:
         """Scores that the score memory holds."""
-        return self.heads * self.tile_tokens
+        return self.heads * self.tile_limit
 
     @property
     def context_depth(self) -> int:

@@ -169,6 +169,7 @@ class Accelerator(wiring.Component):
             dispatcher.program_w.eq(self.loader.program),
             dispatcher.overflow.eq(semaphores.overflow),
             semaphores.credit.eq(dispatcher.credit),
+            registers.clear.eq(dispatcher.clear),
             registers.running.eq(dispatcher.running),
             registers.halted.eq(dispatcher.halted),
             registers.error.eq(dispatcher.error),

@@ -98,7 +98,7 @@ class LoopStack(wiring.Component):
         All indices are 0; the innermost loop is in its last iteration. Both hold without a loop.
     tiled, first_tile : :py:`Out(1)`
         There is a loop over tiles; it is in its first iteration, or there is none.
-    tokens : :py:`Out(range(config.tile_tokens + 1))`
+    tokens : :py:`Out(range(config.tile_limit + 1))`
         Tokens of the current tile.
     """
 
@@ -116,7 +116,7 @@ class LoopStack(wiring.Component):
     tokens: Signal
 
     def __init__(self, config: CoreConfig) -> None:
-        self.tile_tokens = config.tile_tokens
+        self.tile_tokens, self.tile_limit = config.tile_tokens, config.tile_limit
         self.place = place_layout(config)
         super().__init__({
             "clear": In(1),
@@ -137,7 +137,7 @@ class LoopStack(wiring.Component):
             "last": Out(1),
             "tiled": Out(1),
             "first_tile": Out(1),
-            "tokens": Out(range(config.tile_tokens + 1)),
+            "tokens": Out(range(config.tile_limit + 1)),
         })
 
     def elaborate(self, platform):
@@ -178,7 +178,7 @@ class LoopStack(wiring.Component):
         with m.Elif(self.next & last):
             m.d.sync += self.depth.eq(self.depth - 1)
 
-        ends = [loop.left <= Mux(loop.tiled, self.tile_tokens, 1) for loop in levels]
+        ends = [loop.left <= Mux(loop.tiled, self.tile_limit, 1) for loop in levels]
         with m.Switch(self.depth):
             m.d.sync += last.eq(1)
             for i, end in enumerate(ends):
@@ -192,7 +192,7 @@ class LoopStack(wiring.Component):
             self.first.eq(reduce(and_, (loop.index == 0 for loop in levels))),
             self.tiled.eq(reduce(or_, (loop.tiled for loop in levels))),
             self.first_tile.eq(reduce(and_, (~loop.tiled | (loop.index == 0) for loop in levels))),
-            self.tokens.eq(Mux(tile_left < self.tile_tokens, tile_left, self.tile_tokens)),
+            self.tokens.eq(Mux(tile_left <= self.tile_limit, tile_left, self.tile_tokens)),
         ]
 
         return m

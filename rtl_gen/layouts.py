@@ -168,7 +168,7 @@ def score_layout(config: CoreConfig) -> data.StructLayout:
         "pre": 5,
         "post": 5,
         "block_token": range(config.ring_blocks * config.columns),
-        "token": range(config.tile_tokens),
+        "token": range(config.tile_blocks * config.columns),
         "group": _width("group"),
         "head": 16,
         "address": range(config.score_depth),

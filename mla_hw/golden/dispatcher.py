@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from mla_hw.errors import ProgramError
+from mla_hw.hardware import tile_limit
 from mla_hw.program.instructions import (
     ADDRESS_OFFSET_BITS,
     LOOP_DEPTH,
@@ -57,12 +58,13 @@ class _Loop:
     start: int
     left: int
     step: int = 1
+    longest: int = 1
     tiled: bool = False
     index: int = 0
 
     @property
     def last(self) -> bool:
-        return self.left <= self.step
+        return self.left <= self.longest
 
 
 class _Loops:
@@ -84,7 +86,7 @@ class _Loops:
         """Count the cached tokens of the current tile."""
         if self.tile is None:
             raise ProgramError(f"{where}: a tile's token count needs a LOOP tile_n around it")
-        return min(self.tile_tokens, self.tile.left)
+        return self.tile.left if self.tile.last else self.tile.step
 
     def enter(self, start: int, count: int, tiled: int, where: str) -> None:
         if len(self.stack) == LOOP_DEPTH:
@@ -92,7 +94,10 @@ class _Loops:
         if tiled:
             if self.tile is not None:
                 raise ProgramError(f"{where}: a loop over tiles within a loop over tiles")
-            self.stack.append(_Loop(start, self.position + 1, self.tile_tokens, tiled=True))
+            longest = tile_limit(self.tile_tokens)
+            self.stack.append(
+                _Loop(start, self.position + 1, self.tile_tokens, longest, tiled=True)
+            )
             return
         if not 0 < count < 1 << POSITION_BITS:
             raise ProgramError(

@@ -72,7 +72,7 @@ class Machine:
         )
         self.ring_scale = np.zeros(core.ring_blocks * core.columns, np.int64)
         self.scores = np.zeros(core.score_depth, np.int64)
-        self.scales = np.zeros(core.groups * core.tile_tokens, np.int64)
+        self.scales = np.zeros(core.groups * core.tile_limit, np.int64)
         self.maxima = np.zeros(lane_count, np.int64)
         self.running_maxima = np.zeros(max(2, 1 << core.lane_bits), np.int64)
         self.requantize_constants = np.zeros((CONSTANT_BANKS, core.columns), np.int64)
@@ -211,11 +211,11 @@ class Machine:
         scores, saturated = scale_scores(acc, scale, shifts & 31, shifts >> 8 & 31)
         self._count("scores", saturated)
         for row in range(rows):
-            address = f["c"] + row * core.tile_tokens
+            address = f["c"] + row * core.tile_limit
             self.scores[address : address + tokens] = scores[row]
             largest = scores[row].max()
             self.maxima[f["group"] << core.lane_bits | row] = self.running_maxima[row] = largest
-        start = f["group"] * core.tile_tokens
+        start = f["group"] * core.tile_limit
         self.scales[start : start + tokens] = scale
 
     def _context(self, f: Mapping[str, int]) -> None:
@@ -263,11 +263,11 @@ class Machine:
     def _softmax(self, command: Resolved) -> None:
         f, core = command.fields, self.core
         tokens = f["n"]
-        start = f["group"] * core.tile_tokens
+        start = f["group"] * core.tile_limit
         scale = self.scales[start : start + tokens]
         for row in range(f["rows"]):
             head = f["group"] << core.lane_bits | row
-            address = f["a"] + row * core.tile_tokens
+            address = f["a"] + row * core.tile_limit
             probabilities, self.states[head], self.controls[head] = softmax_tile(
                 self.scores[address : address + tokens],
                 scale,

@@ -96,11 +96,12 @@ def verify_hazards(program: Program, core: CoreConfig) -> None:
         Names the instructions and the memory.
     """
     cache: dict[Hashable, _Accesses] = {}
-    # A last tile of one token, of about half its size, and a full one.
-    for last in sorted({1, core.tile_tokens // 2 + 1, core.tile_tokens}):
-        for tiles in _TILES:
-            position = (tiles - 1) * core.tile_tokens + last - 1
-            _Check(program, core, position, cache).run()
+    # One token; then a last tile that is whole, the longest, the shortest, about half its size.
+    tile, longest = core.tile_tokens, core.tile_limit
+    lasts = dict.fromkeys((tile, longest, longest - tile + 1, tile // 2 + 1))
+    positions = [(tiles - 1) * tile + last - 1 for last in lasts for tiles in _TILES]
+    for position in (0, *positions):
+        _Check(program, core, position, cache).run()
 
 
 @dataclass(slots=True)

@@ -61,7 +61,7 @@ def contents_at_start(core: CoreConfig, position: int) -> dict[str, Entries]:
         "row": core.row_beats,
         "output": core.output_words,
         "scores": core.score_depth,
-        "scales": core.groups * core.tile_tokens,
+        "scales": core.groups * core.tile_limit,
         "memory.y": core.output_words,
     }
     # Addresses, bits of the lane, lanes.
@@ -133,12 +133,12 @@ def head_entries(core: CoreConfig, fields: Mapping[str, int]) -> Entries:
 
 def scale_entries(core: CoreConfig, fields: Mapping[str, int]) -> Entries:
     """Return the token scales of an instruction's group."""
-    return consecutive(fields["group"] * core.tile_tokens, fields["n"])
+    return consecutive(fields["group"] * core.tile_limit, fields["n"])
 
 
 def score_entries(core: CoreConfig, start: int, fields: Mapping[str, int]) -> Entries:
     """Return the scores of an instruction's rows and tokens."""
-    row_starts = consecutive(start, fields["rows"], core.tile_tokens)
+    row_starts = consecutive(start, fields["rows"], core.tile_limit)
     return np.add.outer(row_starts, np.arange(fields["n"])).ravel()
 
 

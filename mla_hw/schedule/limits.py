@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from mla_hw.config import ModelConfig
 from mla_hw.errors import ConfigError
-from mla_hw.hardware import HardwareConfig
+from mla_hw.hardware import HardwareConfig, tile_limit
 from mla_hw.program.instructions import (
     ADDRESS_OFFSET_BITS,
     FIELDS,
@@ -175,7 +175,7 @@ def pass_quantities(
         hint="raise rows (--hardware)",
     )
     slots, lanes = pass_groups * hardware.rows, hardware.lanes
-    yield _address(source, slots * hardware.tile_tokens, "scores of a tile")
+    yield _address(source, slots * tile_limit(hardware.tile_tokens), "scores of a tile")
     yield _address(
         _source(config, ("kv_lora_rank",)),
         slots // lanes * config.kv_lora_rank << (lanes - 1).bit_length(),

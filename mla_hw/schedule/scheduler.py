@@ -7,7 +7,7 @@ from mla_hw.config import ModelConfig
 from mla_hw.errors import CapacityError, ConfigError, ScheduleError
 from mla_hw.fields import check_positive_int
 from mla_hw.golden.arithmetic import symmetric_limit
-from mla_hw.hardware import BURST_BEATS, CoreConfig, HardwareConfig
+from mla_hw.hardware import BURST_BEATS, CoreConfig, HardwareConfig, tile_limit
 from mla_hw.schedule.limits import (
     check_quantities,
     first_exceeded,
@@ -141,7 +141,7 @@ class _Scheduler:
             ("q_lat", "projection", "lanes", groups * config.kv_lora_rank, 5, final - 3),
             ("o", "projection", "spread", spread(heads * config.v_head_dim), 8, final),
             ("q_rope", "vector", "lanes", all_groups * config.qk_rope_head_dim, 3, final - 3),
-            ("P", "vector", "lanes", groups * self.hardware.tile_tokens, 6, final - 2),
+            ("P", "vector", "lanes", groups * tile_limit(self.hardware.tile_tokens), 6, final - 2),
             ("ctx", "vector", "lanes", groups * config.kv_lora_rank, 8, final - 1),
             ("kv_latent", "scratch", "linear", config.kv_lora_rank, 0, final),
             ("k_pe", "scratch", "linear", config.qk_rope_head_dim, 0, final),
@@ -180,7 +180,7 @@ class _Scheduler:
             config.q_lora_rank or 0,
             config.cache_row,
             config.num_attention_heads * config.v_head_dim,
-            hardware.tile_tokens,
+            tile_limit(hardware.tile_tokens),
         )
         token_words = -(-config.kv_lora_rank // hardware.columns) + -(
             -config.qk_rope_head_dim // hardware.columns
@@ -188,7 +188,7 @@ class _Scheduler:
         block_bytes = token_words * hardware.columns
         # One tile that is read and half of the next one that comes in, or what the block RAM
         # that this takes anyway has room for.
-        blocks = hardware.tile_tokens // hardware.columns
+        blocks = -(-tile_limit(hardware.tile_tokens) // hardware.columns)
         least = (blocks + -(-blocks // 2)) * block_bytes
         ring_blocks = max(-(-least // _RING_UNIT) * _RING_UNIT // block_bytes, blocks + 1)
         ring_blocks = min(ring_blocks, 4 * blocks)
@@ -538,7 +538,7 @@ class _Scheduler:
                 "a": self._lanes("q_lat") + (group * config.kv_lora_rank << self.lane_bits),
                 "b": self._lanes("q_rope")
                 + (rope_group * config.qk_rope_head_dim << self.lane_bits),
-                "c": group * hardware.rows * hardware.tile_tokens,
+                "c": group * hardware.rows * tile_limit(hardware.tile_tokens),
             },
             waits=waits,
             tells=(Event("scores"),),
@@ -546,7 +546,9 @@ class _Scheduler:
 
     def _softmax_and_context(self, group: int, members: range, *, last: bool) -> list[Step | Loop]:
         config, hardware = self.config, self.hardware
-        probabilities = self._lanes("P") + (group * hardware.tile_tokens << self.lane_bits)
+        probabilities = self._lanes("P") + (
+            group * tile_limit(hardware.tile_tokens) << self.lane_bits
+        )
         heads = f"heads {members[0]} … {members[-1]}"
         return [
             Step(
@@ -557,7 +559,7 @@ class _Scheduler:
                     "tile_n": 1,
                     "rows": len(members),
                     "group": group,
-                    "a": group * hardware.rows * hardware.tile_tokens,
+                    "a": group * hardware.rows * tile_limit(hardware.tile_tokens),
                     "c": probabilities,
                 },
                 waits=(Event("scores"),),

@@ -50,7 +50,7 @@ def drain_tile_layout(config: CoreConfig) -> data.StructLayout:
         "rows": 8,
         "group": 8,
         "columns": range(config.columns + 1),
-        "index": range(config.tile_tokens // config.columns),
+        "index": range(config.tile_blocks),
         "block": range(config.ring_blocks),
         "element": 24,
     })
@@ -93,7 +93,7 @@ class DrainController(wiring.Component):
     array in the order and at the distances that :mod:`mla_hw.cycles.drain_controller` states.
     Nothing stalls. Column c of a tile is element ``element + c`` of its destination: an element
     address (project; for the target *lanes* each column is ``1 << lane_bits`` further), the score
-    memory (row r lies ``r * tile_tokens`` further), or each lane of the context memory (slot s
+    memory (row r lies ``r * tile_limit`` further), or each lane of the context memory (slot s
     lies ``s * kv_lora_rank`` further).
 
     Parameters
@@ -191,7 +191,7 @@ class DrainController(wiring.Component):
         lanes = Mux(is_context, config.accumulator_lanes, 1)
         slot_end = column == Mux(is_context, cycles["context"], config.columns) - 1
         last_slot = rows_left <= lanes
-        next_row = row_element + Mux(is_context, config.kv_lora_rank, config.tile_tokens)
+        next_row = row_element + Mux(is_context, config.kv_lora_rank, config.tile_limit)
         with m.If(pop):
             m.d.sync += [
                 active.eq(1),

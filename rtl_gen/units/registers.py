@@ -39,7 +39,7 @@ class Registers(wiring.Component):
     One transaction at a time, latencies as in :mod:`mla_hw.cycles.registers`; reading a counter
     waits until all are sampled. The low two address bits are ignored. What the map does not allow
     answers with SLVERR and changes nothing. A start whose parameters cannot be right becomes an
-    error instead; one while running is ignored. Counters start from 0 with every run.
+    error instead; one while running is ignored. Counters become 0 with ``clear``.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ class Registers(wiring.Component):
         Pulses for the dispatcher.
     position, program_beats, bases : :py:`Out(...)`
         Parameters of the run; constant while running.
-    running, halted, error : :py:`In(...)`
+    clear, running, halted, error : :py:`In(...)`
         State of the dispatcher.
     events : :py:`In(events_layout())`
         What is counted, in this cycle.
@@ -69,6 +69,7 @@ class Registers(wiring.Component):
     position: Signal
     program_beats: Signal
     bases: data.View
+    clear: Signal
     running: Signal
     halted: Signal
     error: data.View
@@ -85,6 +86,7 @@ class Registers(wiring.Component):
             "position": Out(POSITION_BITS),
             "program_beats": Out(register("program_beats").mask.bit_length()),
             "bases": Out(bases_layout()),
+            "clear": In(1),
             "running": In(1),
             "halted": In(1),
             "error": In(error_layout()),
@@ -262,7 +264,7 @@ class Registers(wiring.Component):
             self.abort.eq(abort & running),
             values["status"].eq(Cat(running, done, failed)),
             counters.count.eq(Cat(running, self.events)),
-            counters.clear.eq(self.start),
+            counters.clear.eq(self.clear),
             counters.latch.eq(latch),
         ]
         with m.If(start & ~running):

@@ -87,8 +87,8 @@ class ScoreUnit(wiring.Component):
         Port of the latent ring that gives the scale of a token.
     scores : :py:`In(read_port_signature(signed(SCORE_BITS), score_depth))`
         Scores, by ``i.address``.
-    scales : :py:`In(read_port_signature(unsigned(16), groups * tile_tokens))`
-        Token scales, by :py:`group * tile_tokens + token`.
+    scales : :py:`In(read_port_signature(unsigned(16), groups * tile_limit))`
+        Token scales, by :py:`group * tile_limit + token`.
     maxima : :py:`In(read_port_signature(signed(SCORE_BITS), groups << lane_bits))`
         Tile maxima, by ``i.head``.
     saturated : :py:`Out(1)`
@@ -107,7 +107,7 @@ class ScoreUnit(wiring.Component):
         self.timing = score_unit_timing()
         self.ports = {
             "scores": (signed(SCORE_BITS), config.score_depth),
-            "scales": (unsigned(_SCALE_BITS), config.groups * config.tile_tokens),
+            "scales": (unsigned(_SCALE_BITS), config.groups * config.tile_limit),
             "maxima": (signed(SCORE_BITS), config.groups << config.lane_bits),
         }
         super().__init__({
@@ -225,12 +225,12 @@ class ScoreUnit(wiring.Component):
     def _copy_scale(self, m, write):
         """Write the token's scale where the softmax reads it."""
         config = self.config
-        # A table instead of a multiplication by tile_tokens.
-        base = Signal(range(config.groups * config.tile_tokens), reset_less=True)
+        # A table instead of a multiplication by tile_limit.
+        base = Signal(range(config.groups * config.tile_limit), reset_less=True)
         with m.Switch(self.i.group):
             for group in range(config.groups):
                 with m.Case(group):
-                    m.d.sync += base.eq(group * config.tile_tokens)
+                    m.d.sync += base.eq(group * config.tile_limit)
         address = Signal.like(base, reset_less=True)
         m.d.sync += address.eq(base + delay(m, self.i.token, 1, "token"))
         m.d.comb += [

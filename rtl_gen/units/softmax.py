@@ -61,8 +61,8 @@ class Softmax(wiring.Component):
     done : :py:`Out(1)`
         Pulse in the cycle of the last ``control``, which comes after the last probability.
     scores : :py:`Out(read_port_signature(signed(SCORE_BITS), config.score_depth))`
-        Row r, token j at ``a + r * tile_tokens + j``.
-    scales : :py:`Out(read_port_signature(unsigned(16), groups * tile_tokens))`
+        Row r, token j at ``a + r * tile_limit + j``.
+    scales : :py:`Out(read_port_signature(unsigned(16), groups * tile_limit))`
         Token scales, up to 32767.
     maxima : :py:`Out(read_port_signature(signed(SCORE_BITS), groups << lane_bits))`
         Maximum of the tile by head, ``group << lane_bits | row``.
@@ -93,7 +93,7 @@ class Softmax(wiring.Component):
             "command": In(stream.Signature(vector_command_layout())),
             "done": Out(1),
             "scores": Out(read_port_signature(signed(SCORE_BITS), config.score_depth)),
-            "scales": Out(read_port_signature(unsigned(16), config.groups * config.tile_tokens)),
+            "scales": Out(read_port_signature(unsigned(16), config.groups * config.tile_limit)),
             "maxima": Out(read_port_signature(signed(SCORE_BITS), heads)),
             "multiplier_0": Out(multiplier_signature()),
             "multiplier_1": Out(multiplier_signature()),
@@ -165,13 +165,13 @@ class Softmax(wiring.Component):
         with m.If(begin):
             m.d.sync += [
                 head.eq(command.group << self.config.lane_bits),
-                score.eq(command.a + self.config.tile_tokens),
+                score.eq(command.a + self.config.tile_limit),
                 heads_left.eq(command.rows - 1),
             ]
         with m.Elif(following):
             m.d.sync += [
                 head.eq(head + 1),
-                score.eq(score + self.config.tile_tokens),
+                score.eq(score + self.config.tile_limit),
                 heads_left.eq(heads_left - 1),
             ]
         with m.If(begin | following):
@@ -227,8 +227,7 @@ class Softmax(wiring.Component):
         """Multiply by the token's scale and write."""
         config = self.config
         starts = Array(
-            C(group * config.tile_tokens, len(self.scales.address))
-            for group in range(config.groups)
+            C(group * config.tile_limit, len(self.scales.address)) for group in range(config.groups)
         )
         # Scales are read late: an address has fewer bits to delay than a scale.
         address = Signal.like(self.scales.address, reset_less=True)

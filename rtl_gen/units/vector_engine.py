@@ -107,7 +107,7 @@ class VectorEngine(wiring.Component):
             "table": Out(read_port_signature(unsigned(32), config.qk_rope_head_dim // 2)),
             "constants": Out(read_port_signature(unsigned(32), config.constants)),
             "scores": Out(read_port_signature(signed(SCORE_BITS), config.score_depth)),
-            "scales": Out(read_port_signature(unsigned(16), config.groups * config.tile_tokens)),
+            "scales": Out(read_port_signature(unsigned(16), config.groups * config.tile_limit)),
             "maxima": Out(read_port_signature(signed(SCORE_BITS), heads)),
             "context": Out(read_port_signature(signed(CONTEXT_BITS), contexts)),
             "o": Out(vector_write_layout()),

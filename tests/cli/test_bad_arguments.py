@@ -64,7 +64,7 @@ def test_hardware_file_with_an_unknown_key(command, hardware):
         ("rows: 65", 1, "rows must be at most 64, not 65"),
         ("port_bytes: 2", 1, "port_bytes must be a power of two from 4 to 64, not 2"),
         ("columns: 8\ntile_tokens: 60", 2, "tile_tokens must be a multiple of columns = 8"),
-        ("tile_tokens: 512", 1, "at most 256, not 512"),
+        ("tile_tokens: 512", 1, "at most 228, not 512"),
         # The board says tile_tokens; the file has to change what it says itself.
         ("rows: 2\ntile_tokens: 16\ncolumns: 32", 2, "tile_tokens must be a multiple of columns"),
         ("rows: 4\naccumulator_lanes: 3", 2, "accumulator_lanes must divide rows = 4, not 3"),

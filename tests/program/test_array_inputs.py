@@ -61,7 +61,7 @@ def test_a_tile_comes_before_its_products():
 
 def test_a_tile_fits_into_the_ring():
     program, core = scheduled("one pass")
-    blocks = core.tile_tokens // core.columns
+    blocks = core.tile_blocks
     verify_hazards(program, dataclasses.replace(core, ring_blocks=blocks))
     expect(
         program,

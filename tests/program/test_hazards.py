@@ -126,7 +126,7 @@ def test_every_memory_is_looked_at():
     found = {}
     for command in resolve(
         program.instructions,
-        position=core.tile_tokens,
+        position=2 * core.tile_tokens - 1,
         tile_tokens=core.tile_tokens,
         bases=[0] * 7,
         port_bytes=core.port_bytes,
@@ -235,7 +235,7 @@ def test_rejects_two_stores_of_y():
         ("MATMUL", {"mode": "score"}, {"group": 1}, "leaves scales"),
         ("MATMUL", {"mode": "score"}, {"target": "row", "mode": "project"}, "weights"),
         ("MATMUL", {"mode": "context"}, {"c": 1}, "leaves context"),
-        ("MATMUL", {"mode": "context"}, {"a": 256}, "reads vector from ROPE, not from SOFTMAX"),
+        ("MATMUL", {"mode": "context"}, {"a": 288}, "reads vector from ROPE, not from SOFTMAX"),
         ("NORMALIZE", {}, {"b": 3}, "leaves state"),
         ("NORMALIZE", {}, {"a": 1}, "leaves context"),
         ("SOFTMAX", {}, {"c": 1}, "reads vector"),

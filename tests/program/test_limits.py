@@ -8,7 +8,7 @@ import pytest
 
 from mla_hw.design import plan_layer
 from mla_hw.errors import CapacityError, ConfigError, ProgramError
-from mla_hw.hardware import HardwareConfig
+from mla_hw.hardware import MOST_TILE_TOKENS, HardwareConfig
 from mla_hw.presets import find_preset
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, MEMORY_ADDRESS_BITS
 from mla_hw.program.lower import lower
@@ -51,7 +51,7 @@ def random_hardware(rng):
         rows=rows,
         columns=columns,
         port_bytes=1 << int(rng.integers(2, 7)),
-        tile_tokens=columns * int(rng.integers(1, 256 // columns + 1)),
+        tile_tokens=columns * int(rng.integers(1, MOST_TILE_TOKENS // columns + 1)),
         activation_bytes=log_uniform(rng, 1 << 10, 1 << 30),
     )
 
@@ -234,10 +234,10 @@ LIMITS = {
         "cache rows, not to 65536",
     ),
     "tile": (
-        {"kv_lora_rank": 2048},
-        {"tile_tokens": 256},
-        "kv_lora_rank + qk_rope_head_dim = 2056: the core counts to 65535 beats of a tile of 256 "
-        "cache rows, not to 66048; lower tile_tokens or raise port_bytes (--hardware)",
+        {"kv_lora_rank": 2400},
+        {"tile_tokens": 224},
+        "kv_lora_rank + qk_rope_head_dim = 2408: the core counts to 65535 beats of a tile of 224 "
+        "cache rows, not to 67648; lower tile_tokens or raise port_bytes (--hardware)",
     ),
     "scratch": (
         {"num_attention_heads": 255, "qk_rope_head_dim": 65534, "kv_lora_rank": 1000},

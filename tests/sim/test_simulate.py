@@ -76,8 +76,7 @@ def test_report_and_files(folder, tmp_path):
 
     for side in ("simulated", "predicted"):
         assert sum(phase[side] for phase in report.phases) == sum(report.cycles[side])
-    # The counter counts the cycle of the start, too.
-    counted = [counters["cycles"] - 1 for counters in report.counters]
+    counted = [counters["cycles"] for counters in report.counters]
     assert counted == report.cycles["simulated"]
     written = json.loads((tmp_path / "report.json").read_text())
     assert written == json.loads((folder / "results" / "simulate-verilator.json").read_text())

@@ -32,7 +32,9 @@ CONFIGS = {
     "odd": ODD,
     "wide": WIDE,
     "one_row": small_core(rows=1, accumulator_lanes=1, heads=1, columns=2, ring_blocks=9),
-    "more_lanes_than_columns": small_core(rows=6, accumulator_lanes=3, heads=6, columns=2),
+    "more_lanes_than_columns": small_core(
+        rows=6, accumulator_lanes=3, heads=6, columns=2, ring_blocks=10
+    ),
 }
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 OUTPUTS = ("requantize", "score", "context")
@@ -41,7 +43,7 @@ OUTPUTS = ("requantize", "score", "context")
 def program(config):
     """All modes, sources and targets, edge lengths, a ring that wraps, commands back to back."""
     rows, columns, lanes = config.rows, config.columns, 1 << config.lane_bits
-    kv, tokens = config.kv_lora_rank, config.tile_tokens
+    kv, tokens = config.kv_lora_rank, config.tile_limit
     score = config.score_depth - rows * tokens
     context = config.context_depth - rows // config.accumulator_lanes * kv
 
@@ -114,7 +116,7 @@ def expected(config, surroundings, commands):
                         "token": first + c,
                         "group": item["group"],
                         "head": head | r,
-                        "address": item["c"] + r * config.tile_tokens + first + c,
+                        "address": item["c"] + r * config.tile_limit + first + c,
                         "first": first + c == 0,
                         **shifts,
                     }

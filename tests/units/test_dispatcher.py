@@ -190,9 +190,10 @@ def run(
 @pytest.mark.parametrize("name", CONFIGS)
 def test_matches_golden(name, pause):
     config = CONFIGS[name]
-    for seed, tiles in enumerate([0.1, 1, 2.5]):
+    tile, longest = config.tile_tokens, config.tile_limit
+    for seed, tokens in enumerate([1, tile, 2 * tile + tile // 2, tile + longest, longest + 1]):
         program = random_program(f"{name}{seed}", config)
-        position = int(tiles * config.tile_tokens) - 1
+        position = tokens - 1
         result = run(config, Program(tuple(program)).encode(), position=position, pause=pause)
         expected = list(
             resolve(

@@ -44,7 +44,7 @@ def make_tiles(config):
             "rows": 1 if mode == "project" else rng.integers(1, config.rows + 1),
             "group": rng.integers(4),
             "columns": rng.integers(1, config.columns + 1),
-            "index": rng.integers(config.tile_tokens // config.columns),
+            "index": rng.integers(config.tile_blocks),
             "block": rng.integers(config.ring_blocks),
             "element": rng.integers(2),
         }
@@ -91,7 +91,7 @@ def expected(config, tiles):
                     payloads.append((now, "requantize", 0, fields))
                 elif mode == "score":
                     token = tile["index"] * config.columns + column
-                    address = tile["element"] + row * config.tile_tokens + column
+                    address = tile["element"] + row * config.tile_limit + column
                     fields |= {
                         "block_token": tile["block"] * config.columns + column,
                         "token": token,

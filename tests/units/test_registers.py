@@ -332,7 +332,9 @@ def test_counters():
     async def testbench(ctx):
         bus = dut.bus
         await prepare(ctx, dut)
-        await write_register(ctx, bus, "control", START)
+        await count(ctx, 10)
+        await pulse(ctx, dut.clear)
+        counts.update(dict.fromkeys(COUNTERS, 0))
         await count(ctx, 200)
         # Read at once: the answer waits for the sample.
         await write_register(ctx, bus, "control", LATCH)
@@ -346,6 +348,7 @@ def test_counters():
             assert await read_register(ctx, bus, name) == counts[name], name
         # Latch and start together: the sample is that of the run before.
         await write_register(ctx, bus, "control", LATCH | START)
+        await pulse(ctx, dut.clear)
         assert await read_register(ctx, bus, "array_steps") == counts["array_steps"]
         await write_register(ctx, bus, "control", LATCH)
         assert await read_register(ctx, bus, "array_steps") == 0

@@ -74,7 +74,7 @@ async def wait_until_visible(ctx, unit):
 @pytest.mark.parametrize("pauses", PAUSES.values(), ids=PAUSES)
 def test_matches_golden(config, pauses):
     rng = np.random.default_rng(config.rows)
-    columns, tile = config.columns, config.tile_tokens
+    columns, tile = config.columns, config.tile_limit
     ring = rng.integers(1, 32768, config.ring_blocks * columns)
     ring[:2] = 1, 32767
     bench = RingAndScoreUnit(config, ring)
@@ -182,7 +182,7 @@ def test_latency(early):
         for port, address in (
             (unit.scores, 5),
             (unit.maxima, 2),
-            (unit.scales, SMALL.tile_tokens + 3),
+            (unit.scales, SMALL.tile_limit + 3),
         ):
             ctx.set(port.address, address)
         await ctx.tick().repeat(unit.timing.latency - early)

@@ -17,7 +17,7 @@ CONFIGS = {
     "odd": ODD,
     "wide": WIDE,
     "one_head": small_core(rows=1, accumulator_lanes=1, heads=1),
-    "long_tile": small_core(tile_tokens=256),
+    "long_tile": small_core(tile_tokens=224),
 }
 _LIMIT = (1 << (SCORE_BITS - 1)) - 1
 
@@ -28,17 +28,17 @@ def command(config, group, rows, n, first, c=0):
         "rows": rows,
         "n": n,
         "first": first,
-        "a": group * config.rows * config.tile_tokens,
+        "a": group * config.rows * config.tile_limit,
         "c": c << config.lane_bits,
     }
 
 
 class Tile:
-    """Scores [heads, tile_tokens] and token scales [groups, tile_tokens] of one tile."""
+    """Scores [heads, tile_limit] and token scales [groups, tile_limit] of one tile."""
 
     def __init__(self, config, scores, scales, n=None):
         self.config = config
-        self.n = config.tile_tokens if n is None else n
+        self.n = config.tile_limit if n is None else n
         self.scores = scores
         self.scales = scales
 
@@ -90,8 +90,8 @@ def bench(tile):
 
 
 def score_sets(config):
-    """[heads, tile_tokens] scores: usual, wide, extreme, equal, ascending, one peak."""
-    shape = (config.heads, config.tile_tokens)
+    """[heads, tile_limit] scores: usual, wide, extreme, equal, ascending, one peak."""
+    shape = (config.heads, config.tile_limit)
     rng = np.random.default_rng(config.heads)
     yield rng.normal(0, 3 << SCORE_FRACTION, shape).astype(np.int64)
     yield rng.integers(-_LIMIT, _LIMIT + 1, shape)
@@ -105,7 +105,7 @@ def score_sets(config):
 
 
 def scale_sets(config):
-    shape = (config.groups, config.tile_tokens)
+    shape = (config.groups, config.tile_limit)
     yield np.random.default_rng(5).integers(1, 32768, shape)
     yield np.full(shape, 32767)
     yield np.full(shape, 1)
@@ -117,7 +117,7 @@ def test_first_tile_matches_golden(name):
     for scores, scales in zip(score_sets(config), cycle(scale_sets(config)), strict=False):
         tile = Tile(config, scores, scales)
         commands = [
-            command(config, group, config.rows, config.tile_tokens, 1, c=3 * group)
+            command(config, group, config.rows, config.tile_limit, 1, c=3 * group)
             for group in range(config.groups)
         ]
         records = bench(tile).run(*commands)
@@ -135,10 +135,10 @@ def tile_sequence(config, spread, count):
         if index >= count // 2:
             exponents = highest - (index % 2)
         scores = (exponents[:, None] << SCORE_FRACTION) + rng.integers(
-            -900, 1, (config.heads, config.tile_tokens)
+            -900, 1, (config.heads, config.tile_limit)
         )
-        n = config.tile_tokens if index % 3 else int(rng.integers(1, config.tile_tokens + 1))
-        scales = rng.integers(1, 32768, (config.groups, config.tile_tokens))
+        n = config.tile_limit if index % 3 else int(rng.integers(1, config.tile_limit + 1))
+        scales = rng.integers(1, 32768, (config.groups, config.tile_limit))
         yield Tile(config, np.clip(scores, -_LIMIT, _LIMIT), scales, n)
 
 
@@ -190,7 +190,7 @@ def test_duration_depends_on_the_lengths_only():
 
 def test_short_tiles_keep_the_heads_apart():
     scores, scales = next(score_sets(WIDE)), next(scale_sets(WIDE))
-    for n in range(1, WIDE.tile_tokens + 1):
+    for n in range(1, WIDE.tile_limit + 1):
         tile = Tile(WIDE, scores, scales, n)
         item = command(WIDE, 1, WIDE.rows, n, 1)
         (record, again) = bench(tile).run(item, {**item, "first": 0}, pauses=2)

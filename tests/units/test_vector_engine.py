@@ -39,8 +39,8 @@ class Model:
         self.config = config
         self.scratch = integers(rng, 15, config.scratch_depth)
         self.table = integers(rng, 14, config.qk_rope_head_dim)
-        self.scores = integers(rng, 12, config.heads, config.tile_tokens)
-        self.scales = rng.integers(1, 32768, (config.groups, config.tile_tokens))
+        self.scores = integers(rng, 12, config.heads, config.tile_limit)
+        self.scales = rng.integers(1, 32768, (config.groups, config.tile_limit))
         size = config.context_depth << config.context_lane_bits
         self.context = integers(rng, CONTEXT_BITS - 4, size)
         self.row = np.zeros(config.kv_lora_rank + config.qk_rope_head_dim, np.int64)
@@ -135,8 +135,8 @@ def program(config):
     norm = {"k": rank, "a": 3, "c": 0, "target": row, "constant": 0}
     rope = {"k": dim, "n": 1, "a": 3 + rank, "c": rank, "target": row}
     pack = {"k": rank, "n": dim, "constant": 2}
-    softmax = {"rows": rows, "group": 1, "n": config.tile_tokens, "first": 1, "c": 5 * base}
-    softmax["a"] = rows * config.tile_tokens
+    softmax = {"rows": rows, "group": 1, "n": config.tile_limit, "first": 1, "c": 5 * base}
+    softmax["a"] = rows * config.tile_limit
     normalize = {"k": rank, "a": 0, "b": 1 << config.lane_bits, "c": 7 * base, "constant": 3}
     return [
         ("NORM", norm),
