@@ -35,7 +35,7 @@ def _instruction(step: Step, names: dict[str, int]) -> Instruction:
 
     return Instruction.make(
         step.instruction,
-        **step.fields,
+        **step.numbers,
         wait=mask(step.waits, "each"),
         once=mask(step.waits, "first"),
         post=mask(step.tells, "each"),

@@ -1,7 +1,7 @@
 """Placement of buffers in the on-chip memories."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 __all__ = ["Buffer", "Placement", "place"]
 
@@ -29,8 +29,8 @@ class Buffer:
     memory: str
     layout: str
     words: int
-    first: int
-    last: int
+    first: int = 0
+    last: int = 0
     address: int = 0
 
     @property
@@ -80,15 +80,5 @@ def place(buffers: Iterable[Buffer]) -> Placement:
             if address + buffer.words <= start:
                 break
             address = max(address, end)
-        placed.append(
-            Buffer(
-                name=buffer.name,
-                memory=buffer.memory,
-                layout=buffer.layout,
-                words=buffer.words,
-                first=buffer.first,
-                last=buffer.last,
-                address=address,
-            )
-        )
+        placed.append(replace(buffer, address=address))
     return Placement(tuple(placed))

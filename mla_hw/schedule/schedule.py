@@ -1,13 +1,17 @@
-"""The schedule: steps bound to engines, in program order, with what each waits for."""
+"""The schedule: steps bound to engines, in program order, with what each waits for.
 
-from collections.abc import Iterator
+Before buffers are placed, operands are elements of buffers (:class:`At`); a :class:`Schedule` has
+numbers in their place.
+"""
+
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import INSTRUCTIONS, Engine
 from mla_hw.schedule.placement import Placement
 
-__all__ = ["Event", "Loop", "Schedule", "Step", "WeightTiles"]
+__all__ = ["At", "Body", "Event", "Loop", "Schedule", "Step", "WeightTiles", "walk"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,23 @@ class Event:
     when: str = "each"
 
 
+@dataclass(frozen=True, slots=True)
+class At:
+    """An element of a buffer, counted as the buffer's layout does.
+
+    Parameters
+    ----------
+    buffer : str
+    element : int
+    strides : tuple of int
+        Elements further per iteration of each loop around it, outermost first.
+    """
+
+    buffer: str
+    element: int = 0
+    strides: tuple[int, ...] = ()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Step:
     """One instruction-to-be.
@@ -35,25 +56,37 @@ class Step:
     instruction : str
         Mnemonic.
     fields : dict
-        Its fields, without semaphores.
+        Its fields, without semaphores; ``a``, ``b`` and ``c`` may be elements of buffers.
     phase : str
         Phase of the decode step that the work belongs to.
     what : str
         For the reader of a printed schedule.
     waits, tells : tuple of Event
+    weights : tuple of WeightTiles
+        What a STREAM reads.
     """
 
     instruction: str
     phase: str
     what: str
-    fields: dict[str, int | str] = field(default_factory=dict)
+    fields: dict[str, "int | str | At"] = field(default_factory=dict)
     waits: tuple[Event, ...] = ()
     tells: tuple[Event, ...] = ()
+    weights: tuple["WeightTiles", ...] = ()
 
     @property
     def engine(self) -> Engine:
         """Who does it."""
         return INSTRUCTIONS[self.instruction].engine
+
+    @property
+    def numbers(self) -> dict[str, int | str]:
+        """Its fields when all buffers have been placed."""
+        numbers: dict[str, int | str] = {}
+        for name, value in self.fields.items():
+            assert not isinstance(value, At), "operands are resolved before"
+            numbers[name] = int(value) if isinstance(value, int) else value
+        return numbers
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +96,19 @@ class Loop:
     body: tuple["Step | Loop", ...]
     count: int | None
     index: str
+
+
+#: Steps and loops in program order.
+Body = Sequence[Step | Loop]
+
+
+def walk(body: Body) -> Iterator[Step]:
+    """Yield all steps in program order, those of a loop once."""
+    for item in body:
+        if isinstance(item, Loop):
+            yield from walk(item.body)
+        else:
+            yield item
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,8 +145,6 @@ class Schedule:
     placement : Placement
     body : tuple of Step and Loop
         Program order.
-    streams : tuple of tuple of WeightTiles
-        What each STREAM reads.
     constants : dict
         Index of each layer constant.
     passes : tuple of range
@@ -110,21 +154,17 @@ class Schedule:
     core: CoreConfig
     placement: Placement
     body: tuple[Step | Loop, ...]
-    streams: tuple[tuple[WeightTiles, ...], ...]
     constants: dict[str, int]
     passes: tuple[range, ...]
 
     def steps(self) -> Iterator[Step]:
         """All steps in program order, loop bodies once."""
-
-        def walk(body: tuple[Step | Loop, ...]) -> Iterator[Step]:
-            for item in body:
-                if isinstance(item, Loop):
-                    yield from walk(item.body)
-                else:
-                    yield item
-
         return walk(self.body)
+
+    @property
+    def streams(self) -> tuple[tuple[WeightTiles, ...], ...]:
+        """What each STREAM reads."""
+        return tuple(step.weights for step in self.steps() if step.weights)
 
     def __str__(self) -> str:
         lines = ["# buffers: memory, addresses, layout, tensor, alive", str(self.placement)]

@@ -1,6 +1,5 @@
 """How far the core counts: named by dimension, found before anything is scheduled."""
 
-from collections import defaultdict
 from dataclasses import replace
 
 import numpy as np
@@ -10,22 +9,22 @@ from mla_hw.design import plan_layer
 from mla_hw.errors import CapacityError, ConfigError, ProgramError
 from mla_hw.hardware import MOST_TILE_TOKENS, HardwareConfig
 from mla_hw.presets import find_preset
-from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, MEMORY_ADDRESS_BITS
+from mla_hw.program.instructions import (
+    ADDRESS_OFFSET_BITS,
+    INSTRUCTION_WORDS,
+    MEMORY_ADDRESS_BITS,
+)
 from mla_hw.program.lower import lower
 from mla_hw.program.verify import verify_program
 from mla_hw.registers import POSITION_BITS, register
 from mla_hw.schedule import schedule_layer, scheduler
-from mla_hw.schedule.limits import (
-    first_exceeded,
-    layer_quantities,
-    pass_quantities,
-    program_length,
-)
 
 TINY = find_preset("tiny-v3").config
 V3 = find_preset("deepseek-v3").config
 #: Buffers are not what these tests are about.
 ROOMY = HardwareConfig(activation_bytes=1 << 40)
+#: What the vector engine takes of n is narrower than the field.
+VECTOR_BOUND = "(n of ROPE"
 PER_HEAD = ("qk_nope_head_dim", "qk_rope_head_dim", "v_head_dim")
 
 
@@ -68,13 +67,7 @@ def scheduled(seed, **limits):
             continue
 
 
-def quantities(config, hardware, schedule):
-    yield from layer_quantities(config, hardware)
-    groups = schedule.core.groups
-    yield from pass_quantities(config, hardware, schedule.placement, groups)
-
-
-@pytest.mark.parametrize("seed", range(300))
+@pytest.mark.parametrize("seed", range(120))
 def test_huge_layers_are_planned_or_refused(seed):
     """Never by an error about an instruction, and never without end."""
     rng = np.random.default_rng(seed)
@@ -104,168 +97,124 @@ def test_huge_layers_are_planned_or_refused(seed):
 
 def test_random_layers_are_of_both_kinds():
     planned = 0
-    for seed in range(1, 300, 3):
+    for seed in range(1, 120, 3):
         rng = np.random.default_rng(seed)
         try:
             plan_layer(random_model(rng, high=1 << 16, heads=1 << 10), random_hardware(rng))
         except (CapacityError, ConfigError):
             continue
         planned += 1
-    assert 10 < planned < 90
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_every_count_of_a_program_is_a_quantity(seed):
-    """The largest value of each field is the largest quantity that the field holds."""
-    config, hardware, schedule = scheduled(seed, high=2048, heads=128)
-    used, demands = defaultdict(int), defaultdict(int)
-    for step in schedule.steps():
-        for name, value in step.fields.items():
-            field = "address" if name in ("a", "b", "c") else name
-            if not isinstance(value, str):
-                used[field] = max(used[field], value)
-    for item in quantities(config, hardware, schedule):
-        demands[item.field] = max(demands[item.field], item.demand)
-    for field in ("k", "n", "a_stride0", "a_stride2", "c_stride0"):
-        assert used[field] == demands[field], field
-    assert used["group"] == demands["group"] - 1
-    assert used["address"] < demands["address"]
-    # All others are below 256 whatever the layer: rows of the array, flags, constants.
-    known = {*demands, "constant", "rows", "tile_k", "tile_n", "release", "b_stride0"}
-    assert used.keys() <= known
-    assert all(value < 256 for name, value in used.items() if name not in demands)
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_addresses_cover_the_memories(seed):
-    config, hardware, schedule = scheduled(seed, high=2048, heads=128)
-    core = schedule.core
-    demands = defaultdict(int)
-    for item in quantities(config, hardware, schedule):
-        demands[item.unit] = max(demands[item.unit], item.demand)
-    assert demands["scores of a tile"] == core.score_depth
-    assert demands["context sums"] == core.context_depth << core.context_lane_bits
-    assert demands["elements of scratch"] == core.scratch_depth
-    activation = demands["elements of a half of the activation buffer"]
-    assert activation >= core.activation_depth << core.spread_bits
-    assert activation <= core.activation_depth << core.lane_bits
-
-
-@pytest.mark.parametrize("seed", range(60))
-def test_length_of_the_program(seed):
-    config, hardware, schedule = scheduled(seed, high=256, heads=512)
-    length = program_length(config, hardware, schedule.core.groups)
-    assert length == schedule.core.program_depth == len(lower(schedule))
+    assert 5 < planned < 35
 
 
 @pytest.mark.parametrize("seed", range(60))
 def test_what_is_refused_does_not_fit_an_instruction(seed, monkeypatch):
-    """Without the check, exactly what it finds in fields that are encoded is an error there."""
+    """Without the check, exactly what it finds is an error where instructions are encoded."""
     rng = np.random.default_rng(seed)
     config = random_model(rng, low=1 << 13, high=1 << 17, heads=4)
     hardware = replace(random_hardware(rng), activation_bytes=1 << 40)
-    found = first_exceeded(
-        item
-        for item in layer_quantities(config, hardware)
-        if item.field in FIELDS and item.bound == (1 << FIELDS[item.field].width) - 1
-    )
-    monkeypatch.setattr(scheduler, "check_quantities", lambda _: None)
-    monkeypatch.setattr(scheduler, "first_exceeded", lambda _: None)
+    try:
+        schedule_layer(config, hardware)
+        refused = False
+    except ConfigError as error:
+        refused = VECTOR_BOUND not in str(error)
+    monkeypatch.setattr(scheduler, "check_limits", lambda *_: None)
     schedule = schedule_layer(config, hardware)
-    if found is None:
+    if not refused:
         lower(schedule)
     else:
         with pytest.raises(ProgramError, match="does not fit its"):
             lower(schedule)
 
 
+@pytest.mark.parametrize("seed", range(40))
+def test_addresses_of_all_elements_fit(seed):
+    _, _, schedule = scheduled(seed, high=1 << 16, heads=128)
+    core, bound = schedule.core, 1 << ADDRESS_OFFSET_BITS
+    assert core.activation_depth << core.lane_bits <= bound
+    assert core.scratch_depth <= bound
+    assert core.score_depth <= bound
+    assert core.context_depth << core.context_lane_bits <= bound
+
+
+#: Sizes, hardware, what is named, and what is counted.
 LIMITS = {
-    "hidden_size": (
-        {"hidden_size": 70000},
-        {},
-        "hidden_size = 70000: the core counts to 65535 array steps",
-    ),
-    "q_lora_rank": (
-        {"q_lora_rank": 65536},
-        {},
-        "q_lora_rank = 65536: the core counts to 65535 array steps",
-    ),
+    "hidden_size": ({"hidden_size": 70000}, {}, ("hidden_size = 70000",), "to 65535 for the array"),
+    "q_lora_rank": ({"q_lora_rank": 65536}, {}, ("q_lora_rank = 65536",), "to 65535 for the array"),
     "kv_lora_rank": (
         {"kv_lora_rank": 1 << 20},
         {},
-        "kv_lora_rank = 1048576: the core counts to 65535 array steps",
+        ("kv_lora_rank = 1048576",),
+        "to 65535 for the array steps",
     ),
-    "nope": (
-        {"qk_nope_head_dim": 65536},
-        {},
-        "qk_nope_head_dim = 65536: the core counts to 65535 array steps",
-    ),
-    "rope": (
-        {"qk_rope_head_dim": 65536},
-        {},
-        "qk_rope_head_dim = 65536: the core counts to 65535 array steps",
-    ),
+    "nope": ({"qk_nope_head_dim": 65536}, {}, ("qk_nope_head_dim = 65536",), "to 65535 for the"),
+    "rope": ({"qk_rope_head_dim": 65536}, {}, ("qk_rope_head_dim = 65536",), "to 65535 for the"),
     "values": (
         {"v_head_dim": 32768},
         {},
-        "num_attention_heads * v_head_dim = 131072: the core counts to 65535 array steps",
+        ("num_attention_heads = 4", "v_head_dim = 32768"),
+        "not to 131072",
     ),
     "heads": (
         {"num_attention_heads": 65536, "v_head_dim": 1, "qk_nope_head_dim": 1},
         {},
-        "num_attention_heads = 65536: the core counts to 65535 heads",
+        ("num_attention_heads = 65536",),
+        "instructions of a program",
     ),
     "channels": (
         {"num_attention_heads": 4096, "qk_nope_head_dim": 4096, "v_head_dim": 1},
         {"rows": 64},
-        "num_attention_heads * qk_nope_head_dim = 16777216: the core counts to 16777215 output "
-        "channels",
+        ("num_attention_heads = 4096", "qk_nope_head_dim = 4096"),
+        "to 16777216 elements of a half of the activation buffer (projection), not to 16783360",
     ),
     "weights": (
         {"hidden_size": 65535, "v_head_dim": 16383},
         {},
-        "hidden_size * num_attention_heads * v_head_dim = 4294639620: the core counts to 16777215 "
-        "beats of weights, not to 536854528; raise port_bytes (--hardware)",
+        ("hidden_size = 65535", "num_attention_heads = 4", "v_head_dim = 16383"),
+        "not to 536854528",
     ),
     "row": (
         {"kv_lora_rank": 65534, "qk_rope_head_dim": 65534},
         {"port_bytes": 4, "columns": 2, "tile_tokens": 2, "rows": 1},
-        "kv_lora_rank + qk_rope_head_dim = 131068: the core counts to 65535 beats of a tile of 2 "
-        "cache rows, not to 65536",
+        ("kv_lora_rank = 65534", "qk_rope_head_dim = 65534"),
+        "not to 65536; columns or port_bytes or tile_tokens (--hardware) may mend it",
     ),
     "tile": (
         {"kv_lora_rank": 2400},
         {"tile_tokens": 224},
-        "kv_lora_rank + qk_rope_head_dim = 2408: the core counts to 65535 beats of a tile of 224 "
-        "cache rows, not to 67648; lower tile_tokens or raise port_bytes (--hardware)",
+        ("kv_lora_rank = 2400", "qk_rope_head_dim = 8"),
+        "tile_tokens (--hardware) may mend it",
     ),
     "scratch": (
         {"num_attention_heads": 255, "qk_rope_head_dim": 65534, "kv_lora_rank": 1000},
         {"rows": 1, "port_bytes": 64, "tile_tokens": 8},
-        "num_attention_heads * qk_rope_head_dim = 16711170: the core counts to 16777216 elements "
-        "of scratch, not to 16777752",
+        ("num_attention_heads = 255", "qk_rope_head_dim = 65534"),
+        "to 16777216 elements of scratch, not to 16777752",
     ),
     "activation": (
         {"num_attention_heads": 256, "qk_rope_head_dim": 65534},
         {"rows": 64, "port_bytes": 64, "tile_tokens": 32},
-        "num_attention_heads * qk_rope_head_dim = 16776704: the core counts to 16777216 elements "
-        "of a half of the activation buffer, not to ",
+        ("num_attention_heads = 256", "qk_rope_head_dim = 65534"),
+        "to 16777216 elements of a half of the activation buffer (vector), not to ",
     ),
     "program": (
         {"num_attention_heads": 6000, "v_head_dim": 4},
         {"rows": 4},
-        "num_attention_heads = 6000: the core counts to 65535 words of a program, not to ",
+        ("num_attention_heads = 6000",),
+        "to 5461 instructions of a program, not to ",
     ),
 }
 
 
 @pytest.mark.parametrize("name", LIMITS)
 def test_the_dimension_is_named(name):
-    sizes, keys, message = LIMITS[name]
+    sizes, keys, settings, counted = LIMITS[name]
     config, hardware = replace(TINY, **sizes), replace(ROOMY, **keys)
     with pytest.raises(ConfigError) as caught:
         plan_layer(config, hardware, context=1)
-    assert str(caught.value).startswith(message)
+    before, after = str(caught.value).split(": the core counts ", 1)
+    assert set(settings) <= set(before.split(", "))
+    assert counted in after
 
 
 @pytest.mark.parametrize(
@@ -290,7 +239,7 @@ def test_head_groups_of_a_pass():
     hardware = replace(ROOMY, rows=1)
     schedule = schedule_layer(config, hardware)
     assert (len(schedule.passes), schedule.core.groups) == (2, 150)
-    message = "= 300: the core counts to 256 groups of 1 heads in a pass; raise rows"
+    message = "num_attention_heads = 300: the core counts to 256 groups of 1 heads in a pass"
     with pytest.raises(ConfigError, match=message):
         schedule_layer(config, hardware, pass_groups=1000)
     assert schedule_layer(TINY, ROOMY, pass_groups=1000).core.groups == 1

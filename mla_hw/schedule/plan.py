@@ -1,0 +1,129 @@
+"""What all parts of a schedule share: the layer, the hardware, and how heads are divided."""
+
+from mla_hw.config import ModelConfig
+from mla_hw.hardware import HardwareConfig, tile_limit
+from mla_hw.schedule.dimension import named
+from mla_hw.schedule.placement import Buffer
+from mla_hw.schedule.schedule import At, Event
+
+__all__ = ["DRAINED", "Plan"]
+
+#: From array to array: the array starts a product before the one ahead of it has left, so one
+#: that reads what the other makes has to wait.
+DRAINED = Event("drained")
+
+
+class Plan:
+    """A layer on an array, with a number of head groups per pass over the cache.
+
+    Integers know the settings that they come from (:class:`~mla_hw.schedule.dimension.Dimension`).
+
+    Parameters
+    ----------
+    config : ModelConfig
+    hardware : HardwareConfig
+    pass_groups : int
+        Groups of ``rows`` heads per pass.
+
+    Attributes
+    ----------
+    passes : tuple of range
+        Heads of each pass.
+    constants : dict
+        Index of every 32-bit layer constant.
+    lane_bits, spread_bits : int
+        Bits of the lane within an element's address, by layout.
+    """
+
+    def __init__(self, config: ModelConfig, hardware: HardwareConfig, pass_groups: int) -> None:
+        self.config, self.hardware = named(config), named(hardware)
+        self.pass_groups = pass_groups
+        self.lane_bits = (hardware.rows - 1).bit_length()
+        self.spread_bits = hardware.rows.bit_length() - 1
+        heads, width = config.num_attention_heads, pass_groups * hardware.rows
+        self.passes = tuple(
+            range(start, min(start + width, heads)) for start in range(0, heads, width)
+        )
+        self.constants = {name: index for index, name in enumerate(self._constant_names())}
+
+    @property
+    def compressed(self) -> bool:
+        """Whether queries come from a compressed vector."""
+        return self.config.q_lora_rank is not None
+
+    @property
+    def projections(self) -> tuple[str, ...]:
+        """Tensors that projections make, in the order of execution."""
+        first = ("q_down",) if self.compressed else ()
+        return (*first, "kv_latent", "k_pe", "q_pe", "q_nope", "q_lat", "o", "y")
+
+    def _constant_names(self) -> tuple[str, ...]:
+        # Epsilon takes two words.
+        inner = ("epsilon_q", "epsilon_q+") if self.compressed else ()
+        return (
+            *self.projections,
+            *("score", "context", "key", "epsilon_kv", "epsilon_kv+"),
+            *inner,
+        )
+
+    @property
+    def token_words(self) -> int:
+        """Words of C bytes of a cached token, without its scale."""
+        columns = self.hardware.columns
+        return -(-self.config.kv_lora_rank // columns) - (-self.config.qk_rope_head_dim // columns)
+
+    @property
+    def row_beats(self) -> int:
+        """Beats of the memory port per cache row."""
+        columns, port = self.hardware.columns, self.hardware.port_bytes
+        unit = max(port, columns)
+        return -(-(self.token_words * columns + 2) // unit) * unit // port
+
+    @property
+    def tile_limit(self) -> int:
+        """Tokens of the longest tile."""
+        return tile_limit(self.hardware.tile_tokens)
+
+    def groups(self, heads: range) -> list[range]:
+        """Divide heads by the array's rows."""
+        rows = int(self.hardware.rows)
+        return [heads[start : start + rows] for start in range(0, len(heads), rows)]
+
+    def buffers(self) -> list[Buffer]:
+        """All tensors that are kept in on-chip memories, not placed yet."""
+        config, groups = self.config, self.pass_groups
+        heads = config.num_attention_heads
+        all_groups = -(-heads // self.hardware.rows)
+
+        def spread(name: str, memory: str, elements: int) -> Buffer:
+            words = -(-elements >> self.spread_bits)
+            return Buffer(name=name, memory=memory, layout="spread", words=words)
+
+        def lanes(name: str, memory: str, words: int) -> Buffer:
+            return Buffer(name=name, memory=memory, layout="lanes", words=words)
+
+        def linear(name: str, elements: int) -> Buffer:
+            return Buffer(name=name, memory="scratch", layout="linear", words=elements)
+
+        buffers = [
+            spread("x", "projection", config.hidden_size),
+            spread("q_nope", "projection", heads * config.qk_nope_head_dim),
+            lanes("q_lat", "projection", groups * config.kv_lora_rank),
+            spread("o", "projection", heads * config.v_head_dim),
+            lanes("q_rope", "vector", all_groups * config.qk_rope_head_dim),
+            lanes("P", "vector", groups * self.tile_limit),
+            lanes("ctx", "vector", groups * config.kv_lora_rank),
+            linear("kv_latent", config.kv_lora_rank),
+            linear("k_pe", config.qk_rope_head_dim),
+            linear("q_pe", heads * config.qk_rope_head_dim),
+        ]
+        if config.q_lora_rank is not None:
+            buffers += [
+                spread("c_q", "vector", config.q_lora_rank),
+                linear("q_down", config.q_lora_rank),
+            ]
+        return buffers
+
+    def lanes(self, buffer: str, word: int, lane: int = 0, strides: tuple[int, ...] = ()) -> At:
+        """Return an element of a buffer whose heads have a lane each."""
+        return At(buffer, (word << self.lane_bits) + lane, strides)

@@ -1,0 +1,92 @@
+"""Projections: their weights on the way to the array, and the products."""
+
+from mla_hw.schedule.plan import Plan
+from mla_hw.schedule.schedule import At, Event, Step, WeightTiles
+
+__all__ = ["project", "project_whole", "stream"]
+
+
+def stream(plan: Plan, phase: str, *tiles: WeightTiles) -> Step:
+    """Bring the weights of one tensor, or of one per head, to the array; they are equally large."""
+    columns, port = plan.hardware.columns, plan.hardware.port_bytes
+    size = len(tiles) * tiles[0].bytes(columns)
+    beats = -(-size // port)
+    return Step(
+        instruction="STREAM",
+        phase=phase,
+        what=f"weights of {tiles[0].projection}: {size} bytes",
+        fields={"n": beats, "k": (beats * port - size) // columns},
+        weights=tiles,
+    )
+
+
+def project(
+    plan: Plan,
+    phase: str,
+    name: str,
+    channels: int,
+    steps: int,
+    fields: dict[str, int | str | At],
+    *,
+    waits: tuple[Event, ...] = (),
+    tells: tuple[Event, ...] = (),
+) -> Step:
+    """Multiply ``steps`` elements by ``channels`` columns of weights."""
+    return Step(
+        instruction="MATMUL",
+        phase=phase,
+        what=f"{name}[{channels}] = W · {steps} steps",
+        fields={
+            "mode": "project",
+            "constant": plan.constants[name],
+            "k": steps,
+            "n": channels,
+            "rows": 1,
+            **fields,
+        },
+        waits=waits,
+        tells=tells,
+    )
+
+
+def project_whole(
+    plan: Plan,
+    phase: str,
+    name: str,
+    channels: int,
+    source: str,
+    target: str,
+    *,
+    waits: tuple[Event, ...] = (),
+    tells: tuple[Event, ...] = (),
+) -> list[Step]:
+    """Stream and multiply a projection of a whole vector.
+
+    Parameters
+    ----------
+    plan : Plan
+    phase, name : str
+    channels : int
+    source : str
+        ``x``, ``c_q`` or ``o``: layout *spread*.
+    target : str
+        ``scratch``, ``spread`` or ``output``.
+    waits, tells : tuple of Event
+    """
+    config = plan.config
+    half, steps = {
+        "x": ("projection", config.hidden_size),
+        "c_q": ("vector", config.q_lora_rank or 0),
+        "o": ("projection", config.num_attention_heads * config.v_head_dim),
+    }[source]
+    tiles = WeightTiles(projection=name, head=None, channels=channels, steps=steps)
+    fields: dict[str, int | str | At] = {
+        "source": f"{half}_spread",
+        "a": At(source),
+        "target": target,
+        "c": 0 if target == "output" else At(name),
+    }
+    return [
+        stream(plan, phase, tiles),
+        project(plan, phase, name, channels, steps, fields, waits=waits, tells=tells),
+    ]
