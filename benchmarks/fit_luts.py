@@ -98,7 +98,7 @@ def fit(points: Sequence[Mapping[str, Any]]) -> dict[str, float]:
         if point["held_out"]:
             continue
         core = CoreConfig(**point["core"])
-        memories = device.distributed_lut * map_memories(core, device).distributed
+        memories = device.distributed_lut * point["distributed"]
         rows.append([size / point["lut"] for size in lut_terms(core).values()])
         targets.append(1 - memories / point["lut"])
     costs = np.linalg.lstsq(np.array(rows), np.array(targets), rcond=None)[0]

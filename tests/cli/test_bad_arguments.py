@@ -166,7 +166,7 @@ def test_context_beyond_the_model(command):
 @pytest.mark.parametrize(
     ("sizes", "wanted"),
     [
-        ({"hidden_size": 70000}, "hidden_size = 70000: the core counts to 65535 array steps"),
+        ({"hidden_size": 70000}, "hidden_size = 70000: the core counts to 65535 for the array steps"),
         ({"num_attention_heads": 1 << 30}, "num_attention_heads = 1073741824: the core counts to"),
     ],
 )
@@ -333,8 +333,8 @@ NATURAL = "must be an integer of at least 0, not"
         ("", "COMMAND: required, but missing; see mla-hw --help"),
         ("translate", f"COMMAND: must be one of {COMMANDS}, not 'translate'; see mla-hw --help"),
         (
-            "genrate x",
-            f"COMMAND: must be one of {COMMANDS}, not 'genrate' (did you mean generate?)",
+            "simulat x",
+            f"COMMAND: must be one of {COMMANDS}, not 'simulat' (did you mean simulate?)",
         ),
         ("--verson", "--verson: unknown option (did you mean --version?); see mla-hw --help"),
         ("generate tiny-v3", "--out: required, but missing; see mla-hw generate --help"),
