@@ -1,7 +1,7 @@
 # `make help` lists what there is. Everything runs in .venv, which is set up from pyproject.toml.
 
 PYTHON ?= python3
-# Parallel test processes; a file's tests stay together, because they share built simulators.
+# Parallel test processes; tests that share a built simulation stay in one (tests/conftest.py).
 PYTEST_OPTIONS ?= -n auto --maxprocesses 8 --dist loadfile
 
 BIN := .venv/bin

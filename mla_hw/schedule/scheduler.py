@@ -68,11 +68,11 @@ def _place(plan: Plan) -> tuple[Body, Placement]:
     """Return steps and placed buffers of a plan that the core's memories have room for."""
     hardware = plan.hardware
     body = absorb_steps(plan)
-    # Before the room in memories: no memory mends a dimension that is too large.
-    check_limits(plan, body)
     placement = place(alive(plan.buffers(), body))
     need = 4 * hardware.rows * max(placement.depth("projection"), placement.depth("vector"))
     if need > hardware.activation_bytes:
+        # No memory mends a dimension that is too large.
+        check_limits(plan, body)
         raise CapacityError(
             int(need),
             int(hardware.activation_bytes),
@@ -87,7 +87,6 @@ def _place(plan: Plan) -> tuple[Body, Placement]:
 def _schedule(plan: Plan, multiplier: str) -> Schedule:
     body, placement = _place(plan)
     steps = resolve_operands(plan, placement, body)
-    # Once more: now operands are addresses.
     check_limits(plan, steps)
     return Schedule(
         core=core_config(plan, placement, steps, multiplier),

@@ -113,6 +113,7 @@ def synthesised(tmp_path_factory):
 
 
 @pytest.mark.synth
+@pytest.mark.slow
 @pytest.mark.parametrize("parameters", MEMORIES, ids=str)
 def test_memory_mapping_is_that_of_yosys(synthesised, parameters):
     width, depth, lane_width, read_ports, transparent = parameters

@@ -116,6 +116,7 @@ def memory_cells(tmp_path_factory):
 
 
 @pytest.mark.synth
+@pytest.mark.slow
 @pytest.mark.parametrize("index", range(len(MEMORIES)), ids=lambda index: str(MEMORIES[index]))
 def test_memory_of_a_design_is_mapped_as_by_yosys(monkeypatch, memory_cells, index):
     monkeypatch.setattr(resources, "Accelerator", lambda parameters: Ports(*parameters))
@@ -155,7 +156,7 @@ def assert_counts(folder, *cores):
 
 
 @pytest.mark.synth
-@pytest.mark.parametrize("multiplier", ["portable", "ecp5"])
+@pytest.mark.parametrize("multiplier", [pytest.param("portable", marks=pytest.mark.slow), "ecp5"])
 def test_counts_are_those_of_synthesis(tmp_path, multiplier):
     assert_counts(tmp_path, core_of("tiny-v3", multiplier, rows=2, columns=4))
 

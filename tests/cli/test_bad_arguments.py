@@ -166,7 +166,7 @@ def test_context_beyond_the_model(command):
 @pytest.mark.parametrize(
     ("sizes", "wanted"),
     [
-        ({"hidden_size": 70000}, "hidden_size = 70000: the core counts to 65535 for the array steps"),
+        ({"hidden_size": 70000}, "hidden_size = 70000: the core counts to 65535 for the array"),
         ({"num_attention_heads": 1 << 30}, "num_attention_heads = 1073741824: the core counts to"),
     ],
 )

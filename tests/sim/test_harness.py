@@ -1,4 +1,5 @@
 import dataclasses
+import shutil
 
 import numpy as np
 import pytest
@@ -231,20 +232,19 @@ def test_closing_ends_the_simulation(simulation):
     assert not list(results)
 
 
-def test_build_is_used_again(simulation):
+def test_build_is_used_again_until_a_source_changes(simulation, tmp_path):
     assert not simulation.build()
-    (simulation.folder / "model" / "stamp").write_text("of something else")
-    assert simulation.build()
-    assert not simulation.build()
-
-
-def test_failed_build_leaves_nothing(simulation, tmp_path):
+    copied = dataclasses.replace(
+        simulation, folder=shutil.copytree(simulation.folder, tmp_path / "build")
+    )
+    assert not copied.build()
     source = tmp_path / "accelerator.v"
     source.write_text("module accelerator(input clk); wire x = ; endmodule\n")
-    broken = dataclasses.replace(simulation, sources=[source], folder=tmp_path / "build")
+    broken = dataclasses.replace(copied, sources=[source])
+    # A failed build leaves nothing.
     with pytest.raises(ToolError, match=r"Building the simulation failed: .*accelerator\.v:1"):
         broken.build()
-    assert not (tmp_path / "build" / "model").exists()
+    assert not (broken.folder / "model").exists()
 
 
 @pytest.mark.parametrize("simulator", SIMULATORS)

@@ -9,8 +9,8 @@ from mla_hw.design import Design
 from mla_hw.golden.latent_ring import place_latent
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS
 
-pytestmark = pytest.mark.rtl
 CASE, ARRAY = "tiny-v3", "4x8"
+pytestmark = pytest.mark.rtl
 CHANNEL = 5
 
 

@@ -191,7 +191,7 @@ def run(
 def test_matches_golden(name, pause):
     config = CONFIGS[name]
     tile, longest = config.tile_tokens, config.tile_limit
-    for seed, tokens in enumerate([1, tile, 2 * tile + tile // 2, tile + longest, longest + 1]):
+    for seed, tokens in enumerate([1, 2 * tile + tile // 2, tile + longest]):
         program = random_program(f"{name}{seed}", config)
         position = tokens - 1
         result = run(config, Program(tuple(program)).encode(), position=position, pause=pause)

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mla_hw.cli.generate import generate
 from mla_hw.cli.simulate import simulate
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
@@ -15,27 +14,23 @@ from sim.waves import signals
 from tests.reference_cases import case_dir
 from tests.sim.fst import signal_names
 
-TOKENS = 64
 HIDDEN = case_dir("tiny-v3") / "expected.npz"
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    root = tmp_path_factory.mktemp("core")
-    (root / "hardware.yaml").write_text("rows: 2\ncolumns: 4\n")
-    out = root / "tiny"
-    generate(
-        case_dir("tiny-v3"),
-        out=out,
-        hardware=root / "hardware.yaml",
-        context=TOKENS,
-        calibration=HIDDEN,
+def folder(cores, tmp_path_factory):
+    """A generated folder of these tests alone; what is compiled already comes along."""
+    return shutil.copytree(
+        cores("tiny-v3", "4x8")[0],
+        tmp_path_factory.mktemp("simulate") / "tiny",
+        ignore=shutil.ignore_patterns("results"),
     )
-    return out
 
 
 def files(folder):
-    return {path.relative_to(folder) for path in folder.rglob("*")}
+    """All but what is built."""
+    paths = (path.relative_to(folder) for path in folder.rglob("*"))
+    return {path for path in paths if path.parts[0] != "build"}
 
 
 def rows(tmp_path, **arrays):
@@ -83,7 +78,7 @@ def test_report_and_files(folder, tmp_path):
     assert written["bit_exact"] is True
     assert {"mla-hw", "cocotb", "verilator"} <= set(written["tools"])
     assert written["hash"] == Design.load(folder).manifest["hash"]
-    assert {path.parts[0] for path in files(folder) - before} == {"build", "results"}
+    assert {path.parts[0] for path in files(folder) - before} == {"results"}
     results = (folder / "results" / "simulate-verilator.json",)
     assert report.files == (*results, tmp_path / "report.json", tmp_path / "y.npz")
     assert all(path.is_file() for path in report.files)
@@ -166,7 +161,7 @@ BAD_ROWS = {
     "missing": ({"y": X}, "array x is missing"),
     "reference": ({"x": X, "y": np.zeros((3, 63))}, r"array y must have the shape \[n, 64\]"),
     "longer reference": ({"x": X, "y": np.ones((4, 64))}, "array y has 4 rows, x only 3"),
-    "context": ({"x": np.zeros((65, 64))}, "65 tokens are more than the context of 64"),
+    "context": ({"x": np.zeros((129, 64))}, "129 tokens are more than the context of 128"),
 }
 
 
