@@ -8,7 +8,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check-slow lint docs types format clean distclean
+.PHONY: help venv demo test check-slow bench lint docs types format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ test: $(READY) ## run the default tests
 
 check-slow: $(READY) ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow $(PYTEST_OPTIONS)
+
+bench: $(READY) ## simulate decode steps of real model dimensions; write benchmarks/results.json
+	$(BIN)/python -m benchmarks.bench
 
 lint: $(READY) ## check style, format and spelling
 	$(BIN)/ruff check

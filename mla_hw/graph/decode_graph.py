@@ -110,6 +110,14 @@ class DecodeGraph:
         """Count the bytes of weights that one step reads; int8 weights unless told otherwise."""
         return self.weight_elements(phase) * element_bytes
 
+    def weight_outputs(self, phase: str | None = None) -> int:
+        """Count the sums that products with weights make in one step."""
+        return sum(
+            node.type.elements()
+            for node in self._matmuls(phase)
+            if any(operand.type.role is Role.WEIGHT for operand in self.operands(node))
+        )
+
     def cache_elements(self, context: int, phase: str | None = None) -> int:
         """Count the cached elements that one step reads, each once, with `context` tokens."""
         return sum(node.type.elements(context) for node in self._read(Role.CACHE, phase))

@@ -16,8 +16,8 @@ def without(data, key):
     return {name: value for name, value in data.items() if name != key}
 
 
-def test_the_two_boards_are_there():
-    assert list_boards() == ["ulx3s-25f", "ulx3s-85f"]
+def test_the_boards_are_there():
+    assert list_boards() == ["lfe5u-85f-512m", "ulx3s-25f", "ulx3s-85f"]
 
 
 @pytest.mark.parametrize("name", list_boards())
@@ -41,7 +41,7 @@ def test_facts_of_the_ulx3s():
 
 
 def test_unknown_board_lists_the_known_ones():
-    with pytest.raises(ConfigError, match=r"did you mean ulx3s-85f.*ulx3s-25f, ulx3s-85f"):
+    with pytest.raises(ConfigError, match=r"mean ulx3s-85f.*lfe5u-85f-512m, ulx3s-25f, ulx3s-85f"):
         load_board("ulx3s-86f")
 
 

@@ -1,0 +1,206 @@
+"""Measure simulated decode steps of real model dimensions: ``make bench``.
+
+    python benchmarks/bench.py [--output benchmarks/results.json] [CASE ...]
+
+Simulates each of CASES on Verilator with a fixed latency of 32 cycles, works out the figures of
+merit of each phase, and writes them with versions and commit as JSON and as a Markdown table beside
+it. Cases that are not asked for keep their figures. A run that is not bit-exact ends the benchmark.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+import mla_hw
+from mla_hw.cycles.figures import phase_figures, roofline_efficiency
+from mla_hw.design import Design
+from mla_hw.errors import MlaHwError
+from tests.reference_cases import load_case, write_case
+
+OUTPUT = Path(__file__).parent / "results.json"
+BOARD = "lfe5u-85f-512m"
+HARDWARE = {"rows": 8, "columns": 16, "port_bytes": 16}
+MEMORY = "fixed:32"
+SEED = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Case:
+    """One decode step.
+
+    Parameters
+    ----------
+    model : str
+        Reference case with the dimensions and weights.
+    cached : int
+        Tokens in the cache before the step.
+    """
+
+    model: str
+    cached: int
+
+    @property
+    def name(self) -> str:
+        """Name on the command line and in the table."""
+        return f"{self.model}:{self.cached}"
+
+
+CASES = (
+    Case(model="v2lite-dims", cached=128),
+    Case(model="v2lite-dims", cached=1024),
+    Case(model="v2lite-dims", cached=4096),
+    Case(model="v3-quarter-heads", cached=1024),
+)
+
+
+def generate(model: str, folder: Path) -> Path:
+    """Generate the core of a reference case for its longest step; return the generated folder."""
+    write_case(model, folder / "checkpoint")
+    np.savez(folder / "calibration.npz", x=load_case(model).x)
+    (folder / "hardware.yaml").write_text(yaml.safe_dump(HARDWARE), encoding="utf-8")
+    mla_hw.generate(
+        folder / "checkpoint",
+        out=folder / "core",
+        board=BOARD,
+        hardware=folder / "hardware.yaml",
+        calibration=folder / "calibration.npz",
+        context=1 + max(case.cached for case in CASES if case.model == model),
+        progress=say,
+    )
+    return folder / "core"
+
+
+def measure(case: Case, core: Path) -> dict[str, Any]:
+    """Simulate one step and return its figures.
+
+    Raises
+    ------
+    MlaHwError
+        When the step is not bit-exact.
+    """
+    design = Design.load(core)
+    rng = np.random.default_rng(SEED)
+    x = rng.standard_normal((case.cached + 1, design.model.hidden_size), dtype=np.float32)
+    hidden = core.parent / "hidden.npz"
+    np.savez(hidden, x=x)
+    begin = time.perf_counter()
+    report = mla_hw.simulate(core, hidden=hidden, prefill=case.cached, memory=MEMORY, progress=say)
+    seconds = time.perf_counter() - begin
+    if not report.bit_exact:
+        raise MlaHwError(f"{case.name}: not bit-exact: {report.difference}")
+    cycles = {item["phase"]: item["simulated"] for item in report.phases}
+    figures = phase_figures(design.model, design.core, case.cached + 1, cycles)
+    differences = [
+        abs(item[edge]["simulated"] - item[edge]["predicted"])
+        for item in report.instructions
+        for edge in ("start", "end")
+    ]
+    return {
+        "model": case.model,
+        "cached": case.cached,
+        "hash": report.hash,
+        "core": design.core.to_dict(),
+        "cycles": report.cycles["simulated"][0],
+        "predicted": report.cycles["predicted"][0],
+        "largest_difference": max(differences),
+        "instructions": len(report.instructions),
+        "roofline_efficiency": round(roofline_efficiency(figures), 4),
+        "phases": {
+            item.phase: {
+                "cycles": item.cycles,
+                "macs": item.macs,
+                "payload_bytes": item.payload_bytes,
+                "array_utilisation": round(item.array_utilisation, 4),
+                "port_utilisation": round(item.port_utilisation, 4),
+            }
+            for item in figures
+        },
+        "sim_cycles_per_second": round(report.sim_cycles_per_second),
+        "seconds": round(seconds, 1),
+        "tools": report.tools,
+    }
+
+
+def commit() -> str:
+    """Return the commit that is measured, marked when files differ from it."""
+    git = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
+    result = subprocess.run(git, capture_output=True, text=True, check=False, cwd=OUTPUT.parent)
+    return result.stdout.strip() or "unknown"
+
+
+def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the figures as Markdown."""
+    lines = [
+        "| model | cached tokens | cycles | largest difference to the prediction | attention: "
+        "array utilisation | projections: port utilisation | roofline efficiency | simulated "
+        "cycles/s |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for step in steps.values():
+        phases = dict(step["phases"])
+        attention = phases.pop("attention")
+        port = [item["port_utilisation"] for item in phases.values()]
+        lines.append(
+            f"| {step['model']} | {step['cached']} | {step['cycles']:,} | "
+            f"{step['largest_difference']} | {attention['array_utilisation']:.1%} | "
+            f"{min(port):.1%} to {max(port):.1%} | {step['roofline_efficiency']:.1%} | "
+            f"{step['sim_cycles_per_second']:,} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def say(line: str) -> None:
+    """Show progress."""
+    print(f"  {line}", flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    names = [case.name for case in CASES]
+    parser.add_argument("cases", nargs="*", metavar="CASE", help=f"one of {', '.join(names)}")
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    options = parser.parse_args(arguments)
+    if unknown := set(options.cases) - set(names):
+        parser.error(f"CASE: must be one of {', '.join(names)}, not {', '.join(sorted(unknown))}")
+    wanted = [case for case in CASES if not options.cases or case.name in options.cases]
+    known: dict[str, Any] = {}
+    if options.output.exists():
+        known = json.loads(options.output.read_text(encoding="utf-8"))["steps"]
+    with tempfile.TemporaryDirectory() as folder:
+        cores: dict[str, Path] = {}
+        for case in wanted:
+            print(case.name, flush=True)
+            if case.model not in cores:
+                root = Path(folder) / case.model
+                root.mkdir()
+                cores[case.model] = generate(case.model, root)
+            known[case.name] = {"commit": commit(), **measure(case, cores[case.model])}
+    result = {
+        "board": BOARD,
+        "hardware": HARDWARE,
+        "memory": MEMORY,
+        "steps": {name: known[name] for name in names if name in known},
+    }
+    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    text = table(result["steps"])
+    options.output.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except MlaHwError as error:
+        sys.exit(f"error: {error}")
