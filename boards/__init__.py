@@ -214,6 +214,6 @@ def load_board(name: str) -> Board:
     if name not in files:
         close = difflib.get_close_matches(name, files, n=1)
         hint = f"did you mean {close[0]}? " if close else ""
-        raise ConfigError(f"Unknown board {name!r}: {hint}known are {', '.join(files)}")
+        raise ConfigError(f"unknown board {name!r}: {hint}known are {', '.join(files)}")
     data, lines = load_yaml_mapping(files[name])
     return Board.from_dict(name, data, path=files[name].name, lines=lines)

@@ -22,6 +22,8 @@ __all__ = [
     "tensor_shapes",
 ]
 
+#: Beside a quantised weight, and tables of RoPE that some old checkpoints hold.
+_SCALE, _DERIVED = "_scale_inv", "rotary_emb.inv_freq"
 _PREFIXES = ("model.layers.{}.self_attn.", "language_model.model.layers.{}.self_attn.")
 
 
@@ -162,13 +164,13 @@ def load_layer(path: str | Path, layer: int = 0) -> LayerWeights:
     _check_layer(layer, config, str(folder))
     source = TensorFolder(folder)
     prefix = source.common_prefix(tuple(prefix.format(layer) for prefix in _PREFIXES))
+    shapes = tensor_shapes(config)
+    known = {*shapes, *(name + _SCALE for name in shapes), _DERIVED}
     for name in source.files:
-        if name.startswith(prefix) and name.endswith(".bias"):
-            raise CheckpointError(f"{folder}: tensor {name}: biases are not supported")
-    tensors = {
-        name: source.read(prefix + name, shape, block)
-        for name, shape in tensor_shapes(config).items()
-    }
+        if name.startswith(prefix) and name.removeprefix(prefix) not in known:
+            what = "biases are" if name.endswith(".bias") else "what it does is"
+            raise CheckpointError(f"{folder}: tensor {name}: {what} not supported")
+    tensors = {name: source.read(prefix + name, shape, block) for name, shape in shapes.items()}
     return LayerWeights(config=config, layer=layer, tensors=tensors)
 
 

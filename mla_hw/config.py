@@ -52,6 +52,10 @@ _REFUSED_FIELDS = {
     "mla_scale_kv_lora": "LongCat's rank scaling of the latents",
     "mla_scale_q_lora": "LongCat's rank scaling of the queries",
     "mla_use_nope": "Kimi-Linear's attention without RoPE",
+    "qk_layernorm": "norms of the heads' queries and keys",
+    "rope_type": "a RoPE type outside rope_parameters and rope_scaling",
+    "sliding_window": "attention to the last tokens only",
+    "use_qk_norm": "norms of the heads' queries and keys",
 }
 
 
@@ -141,7 +145,9 @@ class ModelConfig:
             features of MLA variants that the core does not have; the message names the field.
         """
         inner = config.get("text_config")
-        if "kv_lora_rank" not in config and isinstance(inner, Mapping):
+        if "kv_lora_rank" not in config and inner is not None:
+            if not isinstance(inner, Mapping):
+                raise ConfigError(f"text_config must be an object, not {inner!r}")
             config = {"quantization_config": config.get("quantization_config"), **inner}
         _refuse_unsupported(config)
         values = {name: config[name] for name in _DIMENSIONS if name in config}
@@ -251,6 +257,8 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
         # An absent feature is written as null or false; 0 counts as absent as well.
         if config.get(name):
             raise ConfigError(f"{name} = {config[name]!r} is not supported: {feature}")
+    if (partial := config.get("partial_rotary_factor", 1)) not in {1, None}:
+        raise ConfigError(f"partial_rotary_factor must be 1, not {partial!r}")
     if config.get("kv_lora_rank") is None and config.get("qk_nope_head_dim") is None:
         raise ConfigError(f"model_type {model_type} is not an MLA model: it has no kv_lora_rank")
     if model_type not in _KNOWN_MODELS:

@@ -32,13 +32,16 @@ __all__ = [
     "DEFAULT_CONTEXT",
     "MANIFEST_FORMAT",
     "Design",
+    "check_context",
     "compile_layer",
     "configuration_hash",
     "plan_layer",
+    "read_manifest",
+    "verilog_sources",
 ]
 
 DEFAULT_CONTEXT = 4096
-MANIFEST_FORMAT = 1
+MANIFEST_FORMAT = 2
 _CALIBRATION_ROWS = 64
 
 
@@ -104,9 +107,7 @@ class Design:
         """
         folder = Path(directory)
         path = folder / "manifest.json"
-        if not path.is_file():
-            raise ConfigError(f"{folder}: has no manifest.json: it is not a folder of generate")
-        manifest: dict[str, Any] = read_json_object(path, ConfigError)
+        manifest = read_manifest(folder)
         if manifest.get("format") != MANIFEST_FORMAT:
             raise ConfigError(
                 f"{path}: has format {manifest.get('format')}, this version reads "
@@ -129,7 +130,9 @@ class Design:
             problem = design._problem()
         except KeyError as error:
             problem = f"manifest.json has no {error}"
-        except (AttributeError, LookupError, TypeError, ValueError, OSError, MlaHwError) as error:
+        except OSError as error:
+            problem = f"{Path(error.filename).name} cannot be read: {error.strerror}"
+        except (AttributeError, LookupError, TypeError, ValueError, MlaHwError) as error:
             problem = str(error)
         if problem:
             raise ConfigError(f"{folder}: is damaged ({problem}): generate it again")
@@ -141,11 +144,13 @@ class Design:
         fits = {
             "hash": configuration_hash(core, self.model) == manifest["hash"],
             "context": memory.regions["cache"].size == self.context * core.row_bytes,
-            "semaphores": Program.parse(str(self.program)) == self.program,
-            "phases": len(manifest["phases"]) == len(self.program),
-            "constants": sorted(self.constants.values()) == list(range(core.constants)),
-            "scales": min(self.scales[name] for name in ("x", "y")) > 0,
-            "ports": all(
+            "list of semaphores": Program.parse(str(self.program)) == self.program,
+            "length of program.bin": len(manifest["phases"]) == len(self.program),
+            "list of constants": sorted(self.constants.values()) == list(range(core.constants)),
+            "memory_bytes": manifest["memory_bytes"] == memory.size,
+            "list of scales": min(self.scales[name] for name in ("x", "y")) > 0,
+            "list of Verilog files": all(isinstance(name, str) for name in manifest["verilog"]),
+            "list of ports": all(
                 port["direction"] in {"input", "output"} and port["width"] > 0
                 for port in manifest["ports"].values()
             ),
@@ -201,9 +206,62 @@ def instruction_phases(schedule: Schedule, program: Program) -> list[str]:
     ]
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Read the manifest of a folder that ``generate`` made, as it is.
+
+    Raises
+    ------
+    ConfigError
+        If there is none.
+    """
+    path = folder / "manifest.json"
+    if not path.is_file():
+        problem = "has no manifest.json" if folder.is_dir() else "is not there"
+        problem = "is a file" if folder.is_file() else problem
+        raise ConfigError(f"{folder}: {problem}: must be a folder that generate made")
+    manifest: dict[str, Any] = read_json_object(path, ConfigError)
+    return manifest
+
+
+def verilog_sources(folder: Path, manifest: Mapping[str, Any]) -> list[Path]:
+    """Return the Verilog files of a folder that ``generate`` made.
+
+    Raises
+    ------
+    ConfigError
+        If one is missing.
+    """
+    paths = [folder / "verilog" / name for name in manifest["verilog"]]
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(
+                f"{folder}: is damaged (verilog/{path.name} is missing): generate it again"
+            )
+    return paths
+
+
 def calibration_rows(hidden_size: int) -> NDArray[np.float64]:
     """Rows that stand in for a calibration file: seeded N(0, 1)."""
     return np.random.default_rng(0).standard_normal((_CALIBRATION_ROWS, hidden_size))
+
+
+def check_context(config: ModelConfig, context: int | None) -> int:
+    """Return the cached tokens to plan for; None stands for the default.
+
+    Raises
+    ------
+    ConfigError
+        For a context beyond the model or the core.
+    """
+    if context is None:
+        return min(config.max_position_embeddings, DEFAULT_CONTEXT)
+    bound, what = min(
+        (1 << POSITION_BITS, "as far as the core counts"),
+        (config.max_position_embeddings, "max_position_embeddings"),
+    )
+    if not 1 <= check_count("--context:", context) <= bound:
+        raise ConfigError(f"--context: must be from 1 to {bound} ({what}), not {context}")
+    return context
 
 
 def plan_layer(
@@ -232,14 +290,7 @@ def plan_layer(
         When the activation buffer is too small, or the regions exceed the memory; the latter names
         the largest context that fits.
     """
-    if context is None:
-        context = min(config.max_position_embeddings, DEFAULT_CONTEXT)
-    bound, what = min(
-        (1 << POSITION_BITS, "as far as the core counts"),
-        (config.max_position_embeddings, "max_position_embeddings"),
-    )
-    if not 1 <= check_count("--context:", context) <= bound:
-        raise ConfigError(f"--context: must be from 1 to {bound} ({what}), not {context}")
+    context = check_context(config, context)
     schedule = schedule_layer(config, hardware, multiplier=multiplier, pass_groups=pass_groups)
     program = lower(schedule)
     memory = map_memory(schedule, program, config.hidden_size, context)

@@ -92,7 +92,8 @@ def read_json_object(path: Path, error: type[MlaHwError]) -> dict[str, object]:
         raise error(f"{path}: no such file") from None
     except OSError as err:
         raise error(f"{path}: cannot be read: {err.strerror}") from None
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as err:
+    except (ValueError, RecursionError) as err:
+        # Also integers that are too long for Python.
         raise error(f"{path}: is not valid JSON: {err}") from None
     if not isinstance(value, dict):
         raise error(f"{path}: must hold a JSON object, not {type(value).__name__}")

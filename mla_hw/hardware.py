@@ -21,6 +21,10 @@ __all__ = [
 
 #: Longest AXI burst, in beats; every region of the memory image is aligned to one.
 BURST_BEATS = 16
+#: Widest memory port.
+MOST_PORT_BYTES = 64
+#: Cycles from a read address to its data in the memory that cycles are predicted for.
+NOMINAL_LATENCY = 32
 #: Instructions that wait in front of each engine.
 QUEUE_DEPTH = 4
 SEMAPHORES = 16
@@ -106,9 +110,10 @@ class HardwareConfig:
             raise ConfigError(f"columns must be a power of two from 2 to 64, not {self.columns}")
         if self.rows > 64:
             raise ConfigError(f"rows must be at most 64, not {self.rows}")
-        if not _is_power_of_two(self.port_bytes) or not 4 <= self.port_bytes <= 64:
+        if not _is_power_of_two(self.port_bytes) or not 4 <= self.port_bytes <= MOST_PORT_BYTES:
             raise ConfigError(
-                f"port_bytes must be a power of two from 4 to 64, not {self.port_bytes}"
+                f"port_bytes must be a power of two from 4 to {MOST_PORT_BYTES}, not "
+                f"{self.port_bytes}"
             )
         if self.tile_tokens % self.columns or self.tile_tokens > MOST_TILE_TOKENS:
             raise ConfigError(

@@ -100,6 +100,9 @@ COUNTERS = {
         for engine in Engine
         if engine is not Engine.DISPATCHER
     },
+    "stall_weights": "cycles in which the array waits for weights from memory",
+    "stall_latents": "cycles in which the array waits for cached rows from memory",
+    "stall_drain": "cycles in which the array waits until the sums before are drained",
     "array_steps": "steps that the array has taken",
     "read_beats": "beats read from memory",
     "write_beats": "beats written to memory",
@@ -280,7 +283,12 @@ REGISTERS = (
         fields=_number(POSITION_BITS + 1),
     ),
     *(
-        Register(f"base_{name}", _BASES + 4 * i, Access.RW_IDLE, f"byte address of {name}")
+        Register(
+            f"base_{name}",
+            _BASES + 4 * i,
+            Access.RW_IDLE,
+            f"byte address of {name}; its bits within a beat are ignored",
+        )
         for i, name in enumerate(FIELDS["base"].choices)
     ),
     *(

@@ -18,6 +18,8 @@ from mla_hw.fields import (
 __all__ = ["ROPE_TYPES", "RopeConfig", "rope_from_hf", "yarn_mscale"]
 
 ROPE_TYPES = ("default", "yarn", "longrope")
+#: What a float64 can hold to the last token.
+_LARGEST_CONTEXT = 2**53
 
 
 def yarn_mscale(factor: float, mscale: float = 1.0) -> float:
@@ -79,12 +81,15 @@ class RopeConfig:
             if (value := getattr(self, name)) is not None:
                 check_number(name, value)
         for name in ("mscale", "mscale_all_dim"):
-            if getattr(self, name):
-                check_number(name, getattr(self, name))
-        if self.original_max_position_embeddings is not None:
-            check_positive_int(
-                "original_max_position_embeddings", self.original_max_position_embeddings
-            )
+            # Zero is as good as absent.
+            if (value := getattr(self, name)) is not None and (value != 0 or value is False):
+                check_number(name, value)
+        if (original := self.original_max_position_embeddings) is not None:
+            check_positive_int("original_max_position_embeddings", original)
+            if original > _LARGEST_CONTEXT:
+                raise ConfigError(
+                    f"original_max_position_embeddings must be at most {_LARGEST_CONTEXT}"
+                )
         check_number("beta_fast", self.beta_fast)
         check_number("beta_slow", self.beta_slow)
         check_boolean("truncate", self.truncate)
@@ -94,6 +99,12 @@ class RopeConfig:
         for name in _REQUIRED[self.rope_type]:
             if getattr(self, name) is None:
                 raise ConfigError(f"missing field {name}, which rope_type {self.rope_type} needs")
+        try:
+            finite = math.isfinite(self.score_mscale)
+        except OverflowError:
+            finite = False
+        if not finite:
+            raise ConfigError("mscale_all_dim is too large: the softmax scale overflows")
         if self.rope_type == "longrope" and self.original_max_position_embeddings == 1:
             raise ConfigError("original_max_position_embeddings must be above 1 for longrope")
 
@@ -151,7 +162,11 @@ def rope_from_hf(config: Mapping[str, object]) -> RopeConfig:
         For another RoPE type, an unknown, missing or mistyped field, and for two spellings that
         contradict each other.
     """
-    sections = [name for name in ("rope_parameters", "rope_scaling") if config.get(name)]
+    spellings = ("rope_parameters", "rope_scaling")
+    for name in spellings:
+        if config.get(name) is not None and not isinstance(config[name], Mapping):
+            raise ConfigError(f"{name} must be an object, not {config[name]!r}")
+    sections = [name for name in spellings if config.get(name)]
     readings = {name: _read_section(name, config) for name in sections}
     if not readings:
         return _read_section("", config)
@@ -162,8 +177,7 @@ def rope_from_hf(config: Mapping[str, object]) -> RopeConfig:
 
 def _read_section(name: str, config: Mapping[str, object]) -> RopeConfig:
     section = config[name] if name else {}
-    if not isinstance(section, Mapping):
-        raise ConfigError(f"{name} must be an object, not {section!r}")
+    assert isinstance(section, Mapping)
     values = dict(section)
     old_type = values.pop("type", None)
     rope_type = _check_rope_type(

@@ -53,7 +53,7 @@ def load_yaml_mapping(path: Path | str) -> tuple[dict[str, Any], dict[str, int]]
                 f"not a {kind}"
             )
         _collect_lines(root, "", path, lines)
-        data: dict[str, Any] = loader.construct_document(root)
+        data = _construct(root, path)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"{path}:{mark.line + 1}" if mark else f"{path}"
@@ -61,7 +61,23 @@ def load_yaml_mapping(path: Path | str) -> tuple[dict[str, Any], dict[str, int]]
     except yaml.YAMLError as error:
         # What the reader refuses (control characters) has no line.
         raise ConfigError(f"{path}: no valid YAML: {str(error).splitlines()[0]}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: no valid YAML: nested too deeply") from None
     return data, lines
+
+
+def _construct(root: yaml.MappingNode, path: Path | str) -> dict[str, Any]:
+    data = {}
+    for key_node, value_node in root.value:
+        try:
+            data[key_node.value] = yaml.SafeLoader("").construct_document(value_node)
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
+            # PyYAML checks neither dates nor what explicit tags are put on.
+            line = value_node.start_mark.line + 1
+            raise ConfigError(
+                f"{path}:{line}: {key_node.value}: no valid YAML: not the value that it looks like"
+            ) from None
+    return data
 
 
 def _collect_lines(

@@ -74,8 +74,9 @@ class Accelerator(wiring.Component):
         Registers.
     interrupt : :py:`Out(1)`
     rst : :py:`In(1)`
-        Synchronous reset. The clock domain needs none of its own: within the core the reset goes
-        from unit to unit, one per cycle, so that no net of it is long.
+        Synchronous reset, of the memory as well. One cycle is enough. The clock domain needs none
+        of its own: within the core the reset goes from unit to unit, one per cycle, so that no net
+        of it is long. The memory port offers nothing from its first cycle on.
     """
 
     memory: Any
@@ -147,6 +148,16 @@ class Accelerator(wiring.Component):
         )
         self.writer = add("writer", Writer(config))
 
+        # Until the last unit is reset, the units that drive the port may still offer something.
+        resetting = Signal(init=1, reset_less=True)
+        last = Signal(reset_less=True)
+        m.d.sync += last.eq(reset)
+        with m.If(self.rst):
+            m.d.sync += resetting.eq(1)
+        with m.Elif(last & ~reset):
+            m.d.sync += resetting.eq(0)
+        self.quiet = self.rst | resetting
+
         self._connect_control(m)
         self._connect_reader(m)
         self._connect_array(m)
@@ -199,10 +210,7 @@ class Accelerator(wiring.Component):
     def _connect_reader(self, m: Module) -> None:
         reader, loader, registers = self.reader, self.loader, self.registers
         weights = FIELDS["base"].choices.index("weights")
-        for channel in ("ar", "r"):
-            source = getattr(reader.axi, channel)
-            target = getattr(wiring.flipped(self.memory), channel)
-            wiring.connect(m, source, target)
+        self._connect_port(m, reader.axi, "ar", "r")
         connect_streams(m, reader.load_command, loader.command)
         connect_streams(m, reader.load, loader.i)
         connect_streams(m, reader.weights, self.weight_fifo.i)
@@ -267,12 +275,19 @@ class Accelerator(wiring.Component):
             self.row_buffer.i.data.eq(vector.packed.data),
         ]
 
+    def _connect_port(self, m: Module, axi: Any, *channels: str) -> None:
+        """Connect channels of the memory port; during a reset they offer nothing."""
+        for channel in channels:
+            inside, outside = getattr(axi, channel), getattr(self.memory, channel)
+            for name, member in inside.signature.members.items():
+                source, target = getattr(inside, name), getattr(outside, name)
+                if member.flow is In:
+                    source, target = target, source
+                m.d.comb += target.eq(source & ~self.quiet if name == "valid" else source)
+
     def _connect_writer(self, m: Module) -> None:
         writer = self.writer
-        for channel in ("aw", "w", "b"):
-            source = getattr(writer.axi, channel)
-            target = getattr(wiring.flipped(self.memory), channel)
-            wiring.connect(m, source, target)
+        self._connect_port(m, writer.axi, "aw", "w", "b")
         wiring.connect(m, writer.row, self.row_buffer.read)
         wiring.connect(m, writer.output, self.output_buffer.read)
         m.d.comb += [
@@ -287,8 +302,11 @@ class Accelerator(wiring.Component):
                 events[f"busy_{name}"].eq(queue.active),
                 events[f"waiting_{name}"].eq(queue.waiting),
             ]
-        memory, saturated = self.memory, self.vector.saturated
+        memory, saturated, stall = self.memory, self.vector.saturated, self.array.stall
         m.d.comb += [
+            events.stall_weights.eq(stall.weights),
+            events.stall_latents.eq(stall.latents),
+            events.stall_drain.eq(stall.drain),
             events.array_steps.eq(self.array.issued),
             events.read_beats.eq(memory.r.valid & memory.r.ready),
             events.write_beats.eq(memory.w.valid & memory.w.ready),

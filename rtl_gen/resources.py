@@ -26,12 +26,12 @@ OUTSIDE_MULTIPLIERS = 6
 
 #: Look-up tables per unit of each of :func:`lut_terms`, from ``benchmarks/fit_luts.py``.
 LUT_COSTS: Mapping[str, float] = {
-    "core": 11240.0,
-    "accumulator bits": 3.074,
-    "rows": 129.5,
-    "lanes": 330.8,
-    "rotator bytes": 31.38,
-    "port bytes": 25.5,
+    "core": 11680.0,
+    "accumulator bits": 3.147,
+    "rows": 127.6,
+    "lanes": 342.4,
+    "rotator bytes": 29.1,
+    "port bytes": 34.2,
 }
 
 

@@ -39,8 +39,8 @@ class MemoryMode:
         ConfigError
             If it is neither.
         """
-        kind, _, number = text.partition(":")
-        if kind not in ("fixed", "random") or not re.fullmatch("[0-9]{1,20}", number):
+        kind, _, number = str(text).partition(":")
+        if kind not in ("fixed", "random") or not re.fullmatch("[0-9]{1,1000}", number):
             raise ConfigError(f"--memory: must be fixed:LATENCY or random:SEED, not {text!r}")
         value = int(number)
         if kind == "fixed" and not 1 <= value <= 1_000_000:

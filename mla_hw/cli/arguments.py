@@ -4,12 +4,13 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
 from mla_hw.errors import ConfigError
 from mla_hw.fields import did_you_mean
 
-__all__ = ["Parser", "count", "integers", "one_of", "positive"]
+__all__ = ["Parser", "count", "integers", "one_of", "path", "positive", "text"]
 
 _MISSING = "the following arguments are required: "
 #: Not ``-``, and no negative number, which is a value.
@@ -77,6 +78,18 @@ class Parser(argparse.ArgumentParser):
 def count(text: str) -> int:
     """Read an integer of at least 0."""
     return _integer(text, 0)
+
+
+def text(value: str) -> str:
+    """Read a text that is not empty."""
+    if not value:
+        raise argparse.ArgumentTypeError("must not be empty")
+    return value
+
+
+def path(value: str) -> Path:
+    """Read a path; the empty one is not the current folder."""
+    return Path(text(value))
 
 
 def positive(text: str) -> int:

@@ -34,7 +34,10 @@ def read_rows(path: str | Path, option: str, width: int) -> NDArray[np.float64]:
     ConfigError
         Names the option and what was wanted.
     """
-    return check_rows(read_npz(path, option).get("x"), f"{option} {path}: array x", width)
+    rows = check_rows(read_npz(path, option).get("x"), f"{option} {path}: array x", width)
+    if not rows.any():
+        raise ConfigError(f"{option} {path}: array x must not be all zeros: it fixes the scales")
+    return rows
 
 
 def read_npz(path: str | Path, option: str) -> dict[str, NDArray[Any]]:
@@ -62,8 +65,10 @@ def check_rows(x: NDArray[Any] | None, what: str, width: int) -> NDArray[np.floa
         raise ConfigError(f"{what} is missing")
     if x.dtype.kind not in "fiu":
         raise ConfigError(f"{what} must hold numbers, not {x.dtype}")
-    if x.ndim != 2 or x.shape[1] != width or not len(x):
+    if x.ndim != 2 or x.shape[1] != width:
         raise ConfigError(f"{what} must have the shape [n, {width}], not {list(x.shape)}")
+    if not len(x):
+        raise ConfigError(f"{what} must have at least one row")
     if not np.isfinite(x).all():
         raise ConfigError(f"{what} must hold finite numbers, not NaN or Inf")
     rows = x.astype(np.float64)

@@ -13,9 +13,9 @@ from mla_hw.cli.arrays import read_rows
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
 from mla_hw.cli.versions import project_version, tool_versions
 from mla_hw.cycles.predict import predict
-from mla_hw.design import CompiledLayer, Design, compile_layer
+from mla_hw.design import CompiledLayer, Design, check_context, compile_layer
 from mla_hw.errors import CapacityError, ConfigError
-from mla_hw.hardware import HardwareConfig
+from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
 from mla_hw.register_text import registers_header, registers_markdown
 from mla_hw.registers import core_constants
 from mla_hw.schedule import schedule_layer
@@ -27,7 +27,6 @@ from rtl_gen.verilog import emit_verilog, instantiation_template, port_table
 __all__ = ["GenerateReport", "generate", "read_hardware"]
 
 #: Cycles from an accepted read to its first beat that ``predicted.json`` assumes.
-PREDICTED_LATENCY = 32
 TOP = "accelerator"
 
 
@@ -56,7 +55,7 @@ def generate(
     out: str | Path,
     layer: int = 0,
     board: str = "ulx3s-85f",
-    hardware: str | Path | None = None,
+    hardware: str | Path | Mapping[str, Any] | None = None,
     context: int | None = None,
     calibration: str | Path | None = None,
     seed: int = 0,
@@ -73,8 +72,9 @@ def generate(
         Folder that is made; one that generate made is replaced, any other non-empty one refused.
     layer : int
     board : str
-    hardware : str or Path or None
-        YAML file with keys of :class:`~mla_hw.hardware.HardwareConfig` over the board's default.
+    hardware : str or Path or dict or None
+        YAML file with keys of :class:`~mla_hw.hardware.HardwareConfig` over the board's default, or
+        the keys.
     context : int or None
         Cached tokens; None takes min(max_position_embeddings, 4096).
     calibration : str or Path or None
@@ -109,6 +109,7 @@ def generate(
         )
     else:
         rows = read_rows(calibration, "--calibration", weights.config.hidden_size)
+    context = check_context(weights.config, context)
     say(f"compile layer {layer} of {checkpoint} for {chosen.name}")
     compiled = _compile(weights, settings, chosen, context=context, calibration=rows)
     design = compiled.design
@@ -116,7 +117,12 @@ def generate(
     predicted = _predict(design)
     say(f"emit Verilog of the {design.core.rows}×{design.core.columns} core")
     files, ports = _verilog(design)
-    manifest = {**design.manifest, "ports": ports, "tools": tool_versions("amaranth", "numpy")}
+    manifest = {
+        **design.manifest,
+        "ports": ports,
+        "verilog": _names(files),
+        "tools": tool_versions("amaranth", "numpy"),
+    }
     design = replace(design, manifest=manifest)
     constants = core_constants(design.core, _hash(design))
     files |= {
@@ -137,8 +143,8 @@ def generate(
     )
 
 
-def read_hardware(board: Board, path: str | Path | None) -> HardwareConfig:
-    """Lay a hardware file over a board's default.
+def read_hardware(board: Board, path: str | Path | Mapping[str, Any] | None) -> HardwareConfig:
+    """Lay a hardware file, or its keys, over a board's default.
 
     Raises
     ------
@@ -149,7 +155,11 @@ def read_hardware(board: Board, path: str | Path | None) -> HardwareConfig:
     if path is None:
         return HardwareConfig.from_dict(values)
     try:
-        given, lines = load_yaml_mapping(Path(path))
+        if isinstance(path, Mapping):
+            given, path = dict(path), "keys"
+            lines: dict[str, int] = {}
+        else:
+            given, lines = load_yaml_mapping(Path(path))
         known = HardwareConfig().to_dict()
         reject_unknown_keys(given, known, path=Path(path), lines=lines)
     except ConfigError as error:
@@ -206,7 +216,7 @@ def _predict(design: Design) -> dict[str, Any]:
     rows = []
     for position in positions:
         timeline = predict(
-            design.program, design.core, design.memory, position, latency=PREDICTED_LATENCY
+            design.program, design.core, design.memory, position, latency=NOMINAL_LATENCY
         )
         rows.append({
             "position": position,
@@ -215,7 +225,7 @@ def _predict(design: Design) -> dict[str, Any]:
         })
     return {
         "hash": design.manifest["hash"],
-        "memory": f"fixed:{PREDICTED_LATENCY}",
+        "memory": f"fixed:{NOMINAL_LATENCY}",
         "cycles": rows,
         "tools": tool_versions("numpy"),
     }
@@ -234,6 +244,10 @@ def _verilog(design: Design) -> tuple[dict[str, str | bytes], dict[str, dict[str
         "docs/microarchitecture.md there.\n\n"
     )
     return {f"verilog/{name}": head + text for name, text in texts.items()}, ports
+
+
+def _names(files: Mapping[str, object]) -> list[str]:
+    return sorted(Path(name).name for name in files if name.endswith(".v"))
 
 
 def _hash(design: Design) -> int:

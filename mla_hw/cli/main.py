@@ -8,9 +8,8 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from pathlib import Path
 
-from mla_hw.cli.arguments import Parser, count, integers, one_of, positive
+from mla_hw.cli.arguments import Parser, count, integers, one_of, path, positive, text
 from mla_hw.cli.versions import project_version
 from mla_hw.errors import MlaHwError
 
@@ -101,13 +100,21 @@ def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
     command = commands.add_parser("generate", help="make Verilog, program and memory image")
     command.add_argument(
         "checkpoint",
+        type=text,
         metavar="CHECKPOINT",
         help="folder as Hugging Face writes it, or a preset's name",
     )
-    command.add_argument("--layer", type=count, default=0, metavar="N")
-    command.add_argument("--board", default="ulx3s-85f", metavar="NAME", help="see mla-hw boards")
     command.add_argument(
-        "--hardware", type=Path, metavar="FILE.yaml", help="keys over the board's default"
+        "--layer", type=count, default=0, metavar="N", help="layer of the checkpoint (default: 0)"
+    )
+    command.add_argument(
+        "--board",
+        default="ulx3s-85f",
+        metavar="NAME",
+        help="see mla-hw boards (default: ulx3s-85f)",
+    )
+    command.add_argument(
+        "--hardware", type=path, metavar="FILE.yaml", help="keys over the board's default"
     )
     command.add_argument(
         "--context",
@@ -116,13 +123,15 @@ def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="cached tokens (default: min(max_position_embeddings, 4096))",
     )
     command.add_argument(
-        "--calibration", type=Path, metavar="FILE.npz", help="array x [n, hidden_size]"
+        "--calibration", type=path, metavar="FILE.npz", help="array x [n, hidden_size]"
     )
-    command.add_argument("--seed", type=count, default=0, metavar="N", help="of a preset's weights")
+    command.add_argument(
+        "--seed", type=count, default=0, metavar="N", help="of a preset's weights (default: 0)"
+    )
     command.add_argument("--no-image", action="store_true", help="leave image.bin out")
     command.add_argument(
         "--out",
-        type=Path,
+        type=path,
         required=True,
         metavar="DIR",
         help="folder that is made; one that generate made before is replaced",
@@ -132,37 +141,53 @@ def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
 
 def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
     command = commands.add_parser("simulate", help="run the core and compare it bit by bit")
-    command.add_argument("directory", type=Path, metavar="DIR", help="made by generate")
+    command.add_argument("directory", type=path, metavar="DIR", help="made by generate")
     command.add_argument(
         "--hidden",
-        type=Path,
+        type=path,
         metavar="FILE.npz",
         help="array x [tokens, hidden_size]; y to compare",
     )
     command.add_argument(
-        "--prefill", type=count, default=0, metavar="K", help="tokens that only fill the cache"
+        "--prefill",
+        type=count,
+        default=0,
+        metavar="K",
+        help="tokens that only fill the cache (default: 0)",
     )
-    command.add_argument("--memory", default="fixed:32", metavar="fixed:N|random:SEED")
+    command.add_argument(
+        "--memory",
+        default="fixed:32",
+        metavar="fixed:N|random:SEED",
+        help="latency in cycles, or random gaps (default: fixed:32)",
+    )
     command.add_argument(
         "--sim",
         type=partial(one_of, choices=_SIMULATORS),
         default="verilator",
         metavar="|".join(_SIMULATORS),
+        help="simulator (default: verilator)",
     )
     command.add_argument(
         "--waves", action="store_true", help="write an FST and a GTKWave save file"
     )
-    command.add_argument("--output", type=Path, metavar="FILE.npz", help="arrays y_int and y")
-    command.add_argument("--json", type=Path, metavar="FILE")
+    command.add_argument("--output", type=path, metavar="FILE.npz", help="arrays y_int and y")
+    command.add_argument("--json", type=path, metavar="FILE", help="report")
     command.set_defaults(run=_simulate)
 
 
 def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
     command = commands.add_parser("synth", help="count resources; place and route with --place")
-    command.add_argument("directory", type=Path, metavar="DIR", help="made by generate")
+    command.add_argument("directory", type=path, metavar="DIR", help="made by generate")
     command.add_argument("--place", action="store_true", help="place, route, pack a bitstream")
-    command.add_argument("--seeds", type=integers, default=(1,), metavar="1,2,3")
-    command.add_argument("--json", type=Path, metavar="FILE")
+    command.add_argument(
+        "--seeds",
+        type=integers,
+        default=(1,),
+        metavar="1,2,3",
+        help="seeds of the placement (default: 1)",
+    )
+    command.add_argument("--json", type=path, metavar="FILE", help="report")
     command.set_defaults(run=_synth)
 
 

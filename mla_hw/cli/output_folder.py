@@ -8,7 +8,14 @@ from pathlib import Path
 from mla_hw.errors import ConfigError
 from mla_hw.fields import read_json_object
 
-__all__ = ["MANIFEST", "check_output", "check_target", "replace_folder"]
+__all__ = [
+    "MANIFEST",
+    "check_different",
+    "check_output",
+    "check_target",
+    "make_folder",
+    "replace_folder",
+]
 
 MANIFEST = "manifest.json"
 
@@ -34,12 +41,28 @@ def check_target(target: Path, what: str) -> None:
         raise ConfigError(
             f"{what}: is not empty and was not made by generate, so it is not replaced"
         )
-    if not target.parent.is_dir():
-        raise ConfigError(f"{what}: the folder {target.parent} does not exist")
+    _check_parent(target, what)
     try:
         _work_folder(target).rmdir()
     except OSError as error:
         raise ConfigError(f"{what}: cannot be written: {error.strerror}") from None
+
+
+def make_folder(path: Path) -> Path:
+    """Make a folder that may be there, with its parents; return it.
+
+    Raises
+    ------
+    ConfigError
+        If it cannot be made or written.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=path).close()
+    except OSError as error:
+        reason = error.strerror if path.is_dir() else f"must be a folder, {error.strerror}"
+        raise ConfigError(f"{path}: cannot be written: {reason}") from None
+    return path
 
 
 def _is_ours(folder: Path) -> bool:
@@ -104,5 +127,40 @@ def check_output(path: Path | str, option: str) -> None:
     target = Path(path).absolute()
     if target.is_dir():
         raise ConfigError(f"{option} {path}: must be a file, not a folder")
+    _check_parent(target, f"{option} {path}")
+    try:
+        if target.exists():
+            target.open("ab").close()
+        else:
+            tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: cannot be written: {error.strerror}") from None
+
+
+def check_different(**files: Path | str | None) -> None:
+    """Refuse one file in two roles.
+
+    Parameters
+    ----------
+    files : Path or str or None
+        Files by option, without the dashes.
+
+    Raises
+    ------
+    ConfigError
+        Names both options.
+    """
+    seen: dict[Path, str] = {}
+    for option, path in files.items():
+        if path is not None:
+            place = Path(path).resolve()
+            if place in seen:
+                raise ConfigError(f"--{option} {path}: is the file of --{seen[place]}")
+            seen[place] = option
+
+
+def _check_parent(target: Path, what: str) -> None:
+    if target.parent.exists() and not target.parent.is_dir():
+        raise ConfigError(f"{what}: {target.parent} is a file, not a folder")
     if not target.parent.is_dir():
-        raise ConfigError(f"{option} {path}: the folder does not exist")
+        raise ConfigError(f"{what}: the folder {target.parent} does not exist")

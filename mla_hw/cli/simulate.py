@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mla_hw.cli.hidden_rows import HiddenRows
-from mla_hw.cli.output_folder import check_output
+from mla_hw.cli.output_folder import check_different, check_output, make_folder
 from mla_hw.cli.simulation_run import Corruption, Interruption, SimulationRun
 from mla_hw.cli.versions import tool_versions
-from mla_hw.design import Design
+from mla_hw.design import Design, verilog_sources
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import CoreConfig
 from sim.bench import CoreBench, Port
@@ -149,13 +149,15 @@ def simulate(
     ToolError
         If the simulator is missing or fails; names its log file.
     """
-    folder = Path(directory).absolute()
+    folder = Path(directory)
     say = progress or (lambda _: None)
     design = Design.load(folder)
+    folder = folder.absolute()
     if not design.image:
         raise ConfigError(f"{directory}: has no image.bin: generate it without --no-image")
     mode = MemoryMode.parse(memory)
     rows = HiddenRows.read(hidden, design, prefill)
+    check_different(hidden=hidden, output=output, json=json_path)
     for path, option in ((output, "--output"), (json_path, "--json")):
         if path is not None:
             check_output(path, option)
@@ -168,11 +170,18 @@ def simulate(
         interrupt=interrupt,
         progress=say,
     )
-    results = folder / _RESULTS
+    sources = verilog_sources(folder, design.manifest)
+    results = make_folder(folder / _RESULTS)
+    make_folder(folder / "build")
+    if simulator == "verilator" and any(letter.isspace() for letter in str(folder)):
+        raise ConfigError(
+            f"{folder}: Verilator's makefiles build in no path with spaces; move the folder or "
+            "take --sim icarus"
+        )
     name = f"{simulator}-waves" if waves else simulator
     simulation = CoreSimulation(
         folder=folder / "build" / name,
-        sources=[*sorted((folder / "verilog").glob("*.v")), PRIMITIVES],
+        sources=[*sources, PRIMITIVES],
         bench=CoreBench(
             ports={name: Port(**port) for name, port in design.manifest["ports"].items()},
             memory_bytes=design.memory.size,
@@ -186,7 +195,6 @@ def simulate(
     simulation.build()
     say(f"simulate {len(run.timelines)} tokens")
     run.simulate(simulation)
-    results.mkdir(exist_ok=True)
     files = [f"simulate-{simulator}.json"]
     if simulation.waves:
         (results / "waves.gtkw").write_text(save_file(simulation.bench), encoding="utf-8")

@@ -14,6 +14,7 @@ from mla_hw.cycles.predict import predict
 from mla_hw.cycles.timeline import Timeline, split_phases
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
+from mla_hw.hardware import NOMINAL_LATENCY
 from mla_hw.registers import COUNTERS, ERRORS, ErrorCode, register
 from sim.check import Difference, MemoryMirror, first_difference
 from sim.job import Job, MemoryMode, TokenJob
@@ -24,7 +25,6 @@ from sim.trace import Trace, pair
 __all__ = ["Corruption", "Interruption", "SimulationRun"]
 
 #: What is predicted where the simulated memory has no fixed latency.
-_NOMINAL_LATENCY = 32
 # A run that takes longer than this many times its prediction, and some more, is taken for stuck.
 _PATIENCE = {"fixed": 2, "random": 20}
 _PATIENCE_CYCLES = 20_000
@@ -129,7 +129,7 @@ class SimulationRun:
                 before.run(token, attention=False)
             self.machine.memory[:] = before.memory
         progress("predict cycles")
-        latency = mode.number if mode.kind == "fixed" else _NOMINAL_LATENCY
+        latency = mode.number if mode.kind == "fixed" else NOMINAL_LATENCY
         self.timelines: list[Timeline] = [
             predict(design.program, design.core, design.memory, token, latency=latency)
             for token in range(prefill, len(rows.x))

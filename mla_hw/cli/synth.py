@@ -115,7 +115,7 @@ def synth(
     ToolError
         If a tool is missing or fails; names its log file.
     """
-    in_range = all(0 <= seed <= _LAST_SEED for seed in seeds)
+    in_range = all(isinstance(seed, int) and 0 <= seed <= _LAST_SEED for seed in seeds)
     if not seeds or len(set(seeds)) != len(seeds) or not in_range:
         raise ConfigError(
             f"--seeds: must be different integers from 0 to {_LAST_SEED}, not {list(seeds)}"

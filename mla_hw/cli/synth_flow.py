@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mla_hw.cli.fpga_tools import find_tool, find_yosys, run_tool, tool_version
+from mla_hw.cli.output_folder import make_folder
+from mla_hw.design import Design, read_manifest, verilog_sources
 from mla_hw.errors import ConfigError, ToolError
 
 if TYPE_CHECKING:
@@ -75,16 +77,12 @@ class SynthFlow:
             raise ConfigError(f"{directory / 'manifest.json'}: board: {error}") from None
         self.hash: str = manifest["hash"]
         self.tools: dict[str, str] = {}
-        self.sources = sorted((directory / "verilog").glob("*.v"))
-        if not self.sources:
-            raise ConfigError(
-                f"{directory / 'verilog'}: no Verilog files; run mla-hw generate again"
-            )
+        self.sources = verilog_sources(directory, manifest)
         self.build = directory / "build" / "synth"
         self.netlist = self.build / "netlist.json"
         # A bitstream of an earlier run must not look like one of this run.
         shutil.rmtree(self.build, ignore_errors=True)
-        self.build.mkdir(parents=True)
+        make_folder(self.build)
         self.top = WRAPPER_NAME
         ports = ((name, p["direction"], p["width"]) for name, p in manifest["ports"].items())
         self._write("wrapper.v", wrapper_verilog(ports))
@@ -185,24 +183,20 @@ class SynthFlow:
 def _read_manifest(directory: Path) -> dict[str, Any]:
     """Read the manifest and check the keys that synthesis needs."""
     path = directory / "manifest.json"
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigError(
-            f"{directory}: no manifest.json; expected a folder of mla-hw generate"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ConfigError(f"{path}: cannot be read: {error}") from None
-    kinds = {"board": str, "hash": str, "ports": dict}
+    manifest = read_manifest(directory)
+    kinds = {"board": str, "hash": str, "ports": dict, "verilog": list}
     for key, kind in kinds.items():
-        value = manifest.get(key) if isinstance(manifest, dict) else None
+        value = manifest.get(key)
         if not isinstance(value, kind):
             raise ConfigError(f"{path}: {key}: expected {kind.__name__}, not {value!r}")
     for name, port in manifest["ports"].items():
         if not isinstance(port, dict) or not isinstance(port.get("width"), int):
             raise ConfigError(f"{path}: ports: {name}: expected direction and width, not {port!r}")
         port.setdefault("direction", None)
-    return dict(manifest)
+    if "core" in manifest:
+        # That nothing of it was edited.
+        Design.load(directory)
+    return manifest
 
 
 def _constraints(board: "Board") -> str:

@@ -7,9 +7,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from boards import list_boards, load_board
+from mla_hw.cli.listing import boards, models
 from mla_hw.hardware import HardwareConfig
-from mla_hw.presets import PRESETS
 
 if TYPE_CHECKING:
     from mla_hw.cli.generate import GenerateReport
@@ -69,14 +68,14 @@ def print_models() -> None:
         mark = _ASSUMED if name in preset.assumed else ""
         return f"{'–' if value is None else value}{mark}"
 
-    for preset in PRESETS.values():
+    for preset in models().values():
         rope = preset.config.rope.rope_type
         if any(name.startswith("rope.") for name in preset.assumed):
             rope += _ASSUMED
         table.add_row(preset.name, *(show(preset, name) for name in fields), rope)
     output = console()
     output.print(table)
-    for preset in PRESETS.values():
+    for preset in models().values():
         if preset.assumed:
             output.print(f"{_ASSUMED} assumed in {preset.name}: {', '.join(preset.assumed)}")
 
@@ -84,8 +83,7 @@ def print_models() -> None:
 def print_boards() -> None:
     """List the boards with what a core finds on them."""
     table = _table("board", "device", "LUT", "DSP", "BRAM", "memory", "GB/s", "array", "clock")
-    for name in list_boards():
-        board = load_board(name)
+    for name, board in boards().items():
         hardware = HardwareConfig.from_dict(board.hardware)
         table.add_row(
             name,

@@ -38,7 +38,7 @@ from mla_hw.cycles.width_adapter import beats_per_word, width_adapter_timing, wo
 from mla_hw.cycles.writer import WRITER_RESTART, store_cycles
 from mla_hw.errors import ScheduleError
 from mla_hw.golden.dispatcher import Resolved, resolve
-from mla_hw.hardware import QUEUE_DEPTH, SEMAPHORES, CoreConfig
+from mla_hw.hardware import NOMINAL_LATENCY, QUEUE_DEPTH, SEMAPHORES, CoreConfig
 from mla_hw.program.image import REGIONS, MemoryMap
 from mla_hw.program.instructions import FIELDS, INSTRUCTIONS, Engine
 from mla_hw.program.program import Program
@@ -66,7 +66,7 @@ def predict(
     memory: MemoryMap,
     position: int,
     *,
-    latency: int = 32,
+    latency: int = NOMINAL_LATENCY,
 ) -> Timeline:
     """Predict one decode step with the fixed-latency memory.
 

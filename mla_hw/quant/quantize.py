@@ -30,6 +30,10 @@ __all__ = [
 ]
 
 _INT16 = 32767
+_RANGE = (
+    "--calibration: with these rows, weights and RoPE factors a scale is outside the core's range; "
+    "rows as the trained layer sees them may mend it"
+)
 _MAX_SHIFT = 31
 _MIN_CONTEXT_SHIFT = 9
 #: The key's magnitude in 16 bits over that of the calibration rows. Less than HEADROOM, because
@@ -145,7 +149,7 @@ def _project(
     largest = float(factor.max(initial=0)) * 2.0**pre
     post = min(_MAX_SHIFT, math.floor(math.log2(_INT16 / largest))) if largest > 0 else 0
     if post < 0:
-        raise ConfigError("calibration rows are too small against the weights: scales overflow")
+        raise ConfigError(_RANGE)
     multiplier = np.minimum(np.rint(factor * 2.0 ** (pre + post)), _INT16).astype(np.int64)
     return Projection(weights=integers, multiplier=multiplier, pre=pre, post=post)
 
@@ -222,7 +226,7 @@ def quantize(folded: FoldedLayer, calibration: Calibration) -> QuantizedLayer:
     ratio_shift = min(_MAX_SHIFT, math.floor(math.log2(_INT16 / ratio)))
     score_pre = min(_score_pre(folded, calibration, scales), score_shift, _MAX_SHIFT)
     if not 0 <= score_shift <= 2 * _MAX_SHIFT or context_shift > 35 or ratio_shift < 0:
-        raise ConfigError("calibration rows lead to scales outside the core's range")
+        raise ConfigError(_RANGE)
     constants |= {
         "score_pre": score_pre,
         "score_post": score_shift - score_pre,

@@ -4,6 +4,7 @@ All bounds are widths of the instruction table or of the register map.
 """
 
 from mla_hw.errors import ConfigError
+from mla_hw.hardware import MOST_PORT_BYTES
 from mla_hw.program.instructions import (
     ADDRESS_OFFSET_BITS,
     FIELDS,
@@ -20,10 +21,14 @@ from mla_hw.schedule.sizes import program_length
 
 __all__ = ["check_groups", "check_limits", "check_memories", "longest_program"]
 
+_WORD_BYTES = 4
+
 
 def longest_program() -> int:
     """Instructions that LOAD can bring to the program memory."""
-    words = (1 << FIELDS["k"].width) - 1
+    # Loaded are whole beats.
+    beat = MOST_PORT_BYTES // _WORD_BYTES
+    words = ((1 << FIELDS["k"].width) - 1) // beat * beat
     return min(words // INSTRUCTION_WORDS, register("error_program_counter").mask)
 
 

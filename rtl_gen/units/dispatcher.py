@@ -9,7 +9,13 @@ from amaranth.utils import ceil_log2, exact_log2
 
 from mla_hw.cycles.dispatcher import RESTART_CYCLES, RESTART_SKEW
 from mla_hw.hardware import PROGRAM_LOAD, SEMAPHORES, CoreConfig
-from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, LOOP_DEPTH
+from mla_hw.program.instructions import (
+    FIELDS,
+    INSTRUCTION_WORDS,
+    INSTRUCTIONS,
+    LOOP_DEPTH,
+    MEMORY_ADDRESS_BITS,
+)
 from mla_hw.registers import POSITION_BITS, ErrorCode, register
 from rtl_gen.control_layouts import (
     ENGINE_COMMANDS,
@@ -278,7 +284,8 @@ class Dispatcher(wiring.Component):
 
     def _sequence(self, m, kind, executing, issue, valid, broken, index):
         """Drive a run from start to halted, and stop dispatching at the first error."""
-        fault: Any = Signal(error_layout())
+        layout = data.StructLayout({"en": 1, "code": ErrorCode, "address": MEMORY_ADDRESS_BITS})
+        fault: Any = Signal(layout)
         failed = fault.en | self.cancel
         m.d.sync += [self.clear.eq(0), self.restart.eq(0)]
         # Counts down in RESTART, where a run starts out from, too.
@@ -340,7 +347,12 @@ class Dispatcher(wiring.Component):
             with m.If(condition):
                 m.d.comb += [fault.en.eq(1), fault.code.eq(code), fault.address.eq(where)]
         with m.If(self.running & ~self.cancel):
-            m.d.comb += [self.error.eq(fault), self.error.program_counter.eq(index)]
+            m.d.comb += [
+                self.error.en.eq(fault.en),
+                self.error.code.eq(fault.code),
+                self.error.address.eq(fault.address),
+                self.error.program_counter.eq(index),
+            ]
         with m.If(self.error.en):
             m.d.sync += self.cancel.eq(1)
         with m.If(self.halted):

@@ -196,7 +196,7 @@ class Reader(wiring.Component):
         idle = Signal(init=1)
         accepted = command.valid & command.ready
         m.d.comb += [
-            command.ready.eq(idle & splitter.i.ready & under_way.i.ready),
+            command.ready.eq(idle & splitter.i.ready & under_way.i.ready & tiles.i.ready),
             under_way.i.valid.eq(accepted),
             under_way.i.payload.eq(path),
             tiles.i.valid.eq(accepted & (path == Path.LATENTS)),

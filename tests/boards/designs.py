@@ -66,6 +66,7 @@ def write_design(directory, *, board="ulx3s-25f", lanes=2):
         "board": board,
         "hash": CONFIGURATION_HASH,
         "hardware": {},
+        "verilog": ["accelerator.v"],
         "ports": ports | {"clk": {"direction": "input", "width": 1}},
     }
     (directory / "verilog").mkdir(parents=True)

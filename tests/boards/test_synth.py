@@ -26,7 +26,8 @@ INVERTER_PORTS = {
 def write_core(directory, text=INVERTER, **changes):
     (directory / "verilog").mkdir(parents=True)
     (directory / "verilog" / "core.v").write_text(text, encoding="utf-8")
-    manifest = {"board": "ulx3s-25f", "hash": "0", "ports": INVERTER_PORTS} | changes
+    manifest = {"board": "ulx3s-25f", "hash": "0", "ports": INVERTER_PORTS, "verilog": ["core.v"]}
+    manifest |= changes
     (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
@@ -153,7 +154,7 @@ def test_an_error_of_yosys_is_one_line_with_the_log(tmp_path, text, message):
     ("changes", "message"),
     [
         ({"board": None}, r"manifest\.json: board: expected str, not None"),
-        ({"board": "ulx3s"}, r"Unknown board 'ulx3s'"),
+        ({"board": "ulx3s"}, r"unknown board 'ulx3s'"),
         ({"hash": 7}, r"manifest\.json: hash: expected str, not 7"),
         ({"ports": []}, r"manifest\.json: ports: expected dict"),
         ({"ports": {"a": 8}}, r"ports: a: expected direction and width, not 8"),
@@ -171,15 +172,17 @@ def test_rejects_manifest(tmp_path, changes, message):
 
 def test_rejects_folders_that_are_not_generated(tmp_path):
     with pytest.raises(
-        ConfigError, match=r"no manifest\.json; expected a folder of mla-hw generate"
+        ConfigError, match=r"has no manifest\.json: must be a folder that generate made"
     ):
         synth(tmp_path)
     (tmp_path / "manifest.json").write_text("{", encoding="utf-8")
-    with pytest.raises(ConfigError, match=r"manifest\.json: cannot be read"):
+    with pytest.raises(ConfigError, match=r"manifest\.json: is not valid JSON"):
         synth(tmp_path)
     write_core(tmp_path / "core")
     (tmp_path / "core" / "verilog" / "core.v").unlink()
-    with pytest.raises(ConfigError, match="no Verilog files; run mla-hw generate again"):
+    with pytest.raises(
+        ConfigError, match=r"is damaged \(verilog/core\.v is missing\): generate it again"
+    ):
         synth(tmp_path / "core")
 
 

@@ -104,6 +104,19 @@ def test_tensor_of_the_wrong_type(command, checkpoint):
     assert f"{PREFIX}o_proj.weight has type F64, wanted F32" in command.refuses(checkpoint)
 
 
+def test_tensor_of_another_attention(command, checkpoint):
+    tensors = random_layer(ModelConfig.from_hf(TINY), 0).tensors
+    typed = {PREFIX + name: ("F32", tensor) for name, tensor in tensors.items()}
+    # A table that old checkpoints hold changes nothing.
+    typed[f"{PREFIX}rotary_emb.inv_freq"] = ("F32", np.ones(2, np.float32))
+    write_safetensors(checkpoint / NAME, typed)
+    command.generates(checkpoint, "--no-image")
+    typed[f"{PREFIX}q_norm.weight"] = ("F32", np.ones(4, np.float32))
+    write_safetensors(checkpoint / NAME, typed)
+    message = command.refuses(checkpoint)
+    assert message.endswith(f"tensor {PREFIX}q_norm.weight: what it does is not supported")
+
+
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 def test_weights_that_are_not_finite(command, checkpoint, value):
     change_tensor(checkpoint, "q_a_proj.weight", spoil(value))

@@ -3,6 +3,7 @@
 import errno
 import json
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ FILES = {
     "verilog",
 }
 TINY = case_dir("tiny-v3")
+README = Path(__file__).resolve().parents[2] / "README.md"
 
 
 def read(folder, name="manifest.json"):
@@ -328,6 +330,21 @@ def test_a_preset_that_no_board_holds(command, hardware):
     message = command.refuses("deepseek-v3", "--hardware", hardware(activation_bytes=1 << 18))
     assert message.startswith("memory of ulx3s-85f: needs 1")
     assert message.endswith("no --context fits")
+
+
+@pytest.mark.slow
+def test_the_cycles_of_the_readme(command, hardware):
+    keys = hardware(rows=8, columns=16, port_bytes=16)
+    command.generates("deepseek-v2-lite", "--no-image", "--hardware", keys)
+    predicted = read(command.out, "predicted.json")["cycles"]
+    phases = ("kv_a", "q", "uk", "attention", "uv", "o")
+    text = README.read_text(encoding="utf-8").replace("\u00a0", " ")
+    rows = re.findall(r"^\| (\d+)((?: \| [\d ]+){7}) \|$", text, re.MULTILINE)
+    assert len(rows) == 3
+    for position, cells in rows:
+        step = next(item for item in predicted if item["position"] == int(position))
+        numbers = [int(cell.replace(" ", "")) for cell in cells.split("|")[1:]]
+        assert numbers == [*(step["phases"][phase] for phase in phases), step["total"]]
 
 
 def cpu_seconds():

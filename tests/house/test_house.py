@@ -102,7 +102,7 @@ def test_make_help_lists_every_target():
 def test_ci_calls_make_test_before_everything_else():
     steps = re.findall(r"^\s*step \"([^\"]+)\"", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
     assert steps[0] == "make test"
-    assert {"make lint", "make types", "make check-slow"} < set(steps)
+    assert {"make demo", "make lint", "make types", "make check-slow"} < set(steps)
     workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
     assert "run: .ci/run" in workflow
 

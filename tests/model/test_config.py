@@ -180,6 +180,28 @@ def test_known_models(name):
             "missing field long_factor",
         ),
         (tiny(rope_parameters={"partial_rotary_factor": 0.5}), "partial_rotary_factor must be 1"),
+        (tiny(partial_rotary_factor=0.5), "^partial_rotary_factor must be 1, not 0.5"),
+        (tiny(use_qk_norm=True), "use_qk_norm = True is not supported: norms of the heads'"),
+        (tiny(sliding_window=4096), "sliding_window = 4096 is not supported"),
+        (tiny(rope_type="dynamic"), "rope_type = 'dynamic' is not supported: a RoPE type outside"),
+        (tiny(rope_parameters=[]), r"rope_parameters must be an object, not \[\]"),
+        (tiny(rope_scaling=False), "rope_scaling must be an object, not False"),
+        ({"model_type": "kimi_k2", "text_config": 3}, "text_config must be an object, not 3"),
+        *(
+            (tiny(rope_scaling={"type": "yarn", **YARN, name: value}), f"{name} must be a number")
+            for name in ("mscale", "mscale_all_dim")
+            for value in ({}, "", False)
+        ),
+        (
+            tiny(rope_scaling={"type": "yarn", **YARN, "mscale_all_dim": 1e300}),
+            "mscale_all_dim is too large",
+        ),
+        (
+            tiny(
+                rope_scaling={"type": "yarn", **YARN, "original_max_position_embeddings": 10**400}
+            ),
+            "original_max_position_embeddings must be at most",
+        ),
         (
             tiny(quantization_config={"quant_method": "awq"}),
             "quantization_config.quant_method must be fp8, the only one read, not 'awq'",

@@ -201,7 +201,7 @@ LIMITS = {
         {"num_attention_heads": 6000, "v_head_dim": 4},
         {"rows": 4},
         ("num_attention_heads = 6000",),
-        "to 5461 instructions of a program, not to ",
+        "to 5460 instructions of a program, not to ",
     ),
 }
 

@@ -88,6 +88,9 @@ def test_random_memory_changes_no_bit(cores):
     assert fixed.tokens == random.tokens == 8
     assert_predicted(fixed)
     assert sum(random.cycles["simulated"]) > sum(fixed.cycles["simulated"])
+    for counter in ("stall_weights", "stall_latents"):
+        waits = [sum(token[counter] for token in run.counters) for run in (fixed, random)]
+        assert waits[1] > waits[0] > 0
 
 
 @pytest.mark.rtl

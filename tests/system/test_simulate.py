@@ -181,8 +181,22 @@ BAD_OPTIONS = {
     "memory": ({"memory": "slow"}, "--memory: must be fixed:LATENCY or random:SEED, not 'slow'"),
     "simulator": ({"simulator": "modelsim"}, "--sim: must be one of verilator, icarus"),
     "file": ({"hidden": "/nowhere/x.npz"}, "--hidden /nowhere/x.npz: cannot be read"),
-    "output": ({"output": "/nowhere/y.npz"}, "--output /nowhere/y.npz: the folder does not exist"),
-    "json": ({"json_path": "/nowhere/y.json"}, "--json /nowhere/y.json: the folder does not exist"),
+    "output": (
+        {"output": "/nowhere/y.npz"},
+        "--output /nowhere/y.npz: the folder /nowhere does not exist",
+    ),
+    "json": (
+        {"json_path": "/nowhere/y.json"},
+        "--json /nowhere/y.json: the folder /nowhere does not exist",
+    ),
+    "no integer": ({"prefill": "1"}, "--prefill: must be an integer of at least 0, not '1'"),
+    "long seed": ({"memory": f"random:{'9' * 30}"}, "--memory: SEED must be from 1 to "),
+    "unwritable": ({"output": "/proc/y.npz"}, "--output /proc/y.npz: cannot be written: "),
+    "one file": (
+        {"output": "/tmp/one", "json_path": "/tmp/one"},
+        "--json /tmp/one: is the file of --output",
+    ),
+    "own input": ({"hidden": HIDDEN, "output": HIDDEN}, "--output .*: is the file of --hidden"),
 }
 
 
@@ -195,6 +209,22 @@ def test_bad_options(folder, tmp_path, kind):
     with pytest.raises(ConfigError, match=message):
         simulate(copy, **options)
     assert files(copy) == before
+
+
+def test_folders_that_cannot_be_written(folder, tmp_path):
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("build", "results"))
+    (copy / "results").write_text("")
+    with pytest.raises(ConfigError, match=r"results: cannot be written: must be a folder, "):
+        simulate(copy)
+
+
+def test_path_with_a_space(folder, tmp_path):
+    """Verilator's makefiles cannot build there; Icarus can."""
+    copy = tmp_path / "a copy"
+    shutil.copytree(folder, copy, ignore=shutil.ignore_patterns("build", "results"))
+    with pytest.raises(ConfigError, match="a copy: Verilator's makefiles build in no path with"):
+        simulate(copy)
 
 
 def test_folders_that_are_not_generated(folder, tmp_path):
