@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from mla_hw.cli.arrays import check_rows, read_npz
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
-from mla_hw.fields import check_count
 
 __all__ = ["HiddenRows"]
 
@@ -59,10 +58,10 @@ class HiddenRows:
                 f"--hidden {path}: {len(x)} tokens are more than the context of "
                 f"{design.context}; generate with a larger --context"
             )
-        if not 0 <= check_count("--prefill:", prefill) < len(x):
+        if not isinstance(prefill, int) or not 0 <= prefill < len(x):
             raise ConfigError(
                 f"--prefill: must be from 0 to {len(x) - 1}, below the number of tokens, "
-                f"not {prefill}"
+                f"not {prefill!r}"
             )
         return cls(x=x, y=y)
 

@@ -171,8 +171,7 @@ def simulate(
         progress=say,
     )
     sources = verilog_sources(folder, design.manifest)
-    results = make_folder(folder / _RESULTS)
-    make_folder(folder / "build")
+    results = folder / _RESULTS
     if simulator == "verilator" and any(letter.isspace() for letter in str(folder)):
         raise ConfigError(
             f"{folder}: Verilator's makefiles build in no path with spaces; move the folder or "
@@ -192,6 +191,8 @@ def simulate(
         waves=results / "waves.fst" if waves else None,
         progress=say,
     )
+    make_folder(results)
+    make_folder(folder / "build")
     simulation.build()
     say(f"simulate {len(run.timelines)} tokens")
     run.simulate(simulation)

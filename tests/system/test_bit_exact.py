@@ -5,6 +5,7 @@ import pytest
 
 import mla_hw
 from mla_hw.design import Design
+from tests.model.test_accuracy import BOUND, reference
 from tests.reference_cases import SMALL_CASES, load_case
 from tests.system.conftest import ARRAYS
 
@@ -19,8 +20,6 @@ COMBINATIONS = [
     for case in SMALL_CASES
     for array in ARRAYS
 ]
-# Twice the error of the int8 weights alone would be far outside the accuracy contract.
-ERROR_BOUND = 0.04
 
 
 def assert_predicted(report):
@@ -42,11 +41,12 @@ def assert_predicted(report):
 def test_all_tokens_on_verilator(cores, case, array):
     folder, hidden = cores(case, array)
     report = mla_hw.simulate(folder, hidden=hidden)
-    reference = load_case(case)
+    given = load_case(case)
     assert report.bit_exact, report.difference
-    assert report.tokens == len(reference.x)
-    assert len(report.relative_error) == len(report.cosine) == reference.n_out
-    assert report.relative_error_total < ERROR_BOUND
+    assert report.tokens == len(given.x)
+    assert len(report.relative_error) == len(report.cosine) == given.n_out
+    # The accuracy contract; Hugging Face's y stands for that of float64.
+    assert report.relative_error_total <= BOUND * reference(case)[1]
     assert_predicted(report)
 
 
@@ -90,7 +90,7 @@ def test_random_memory_changes_no_bit(cores):
     assert sum(random.cycles["simulated"]) > sum(fixed.cycles["simulated"])
     for counter in ("stall_weights", "stall_latents"):
         waits = [sum(token[counter] for token in run.counters) for run in (fixed, random)]
-        assert waits[1] > waits[0] > 0
+        assert waits[1] > waits[0]
 
 
 @pytest.mark.rtl

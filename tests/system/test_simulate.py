@@ -189,7 +189,10 @@ BAD_OPTIONS = {
         {"json_path": "/nowhere/y.json"},
         "--json /nowhere/y.json: the folder /nowhere does not exist",
     ),
-    "no integer": ({"prefill": "1"}, "--prefill: must be an integer of at least 0, not '1'"),
+    "no integer": (
+        {"prefill": "1"},
+        "--prefill: must be from 0 to 3, .*, not '1'",
+    ),
     "long seed": ({"memory": f"random:{'9' * 30}"}, "--memory: SEED must be from 1 to "),
     "unwritable": ({"output": "/proc/y.npz"}, "--output /proc/y.npz: cannot be written: "),
     "one file": (
