@@ -173,6 +173,9 @@ def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
     command.add_argument("--output", type=path, metavar="FILE.npz", help="arrays y_int and y")
     command.add_argument("--json", type=path, metavar="FILE", help="report")
+    command.add_argument(
+        "--trace", type=path, metavar="FILE.json", help="timelines as Chrome trace events"
+    )
     command.set_defaults(run=_simulate)
 
 
@@ -229,6 +232,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
         waves=arguments.waves,
         output=arguments.output,
         json_path=arguments.json,
+        trace=arguments.trace,
         progress=_progress,
     )
     print_simulation(report)

@@ -11,6 +11,7 @@ import numpy as np
 from mla_hw.cli.hidden_rows import HiddenRows
 from mla_hw.cli.output_folder import check_different, check_output, make_folder
 from mla_hw.cli.simulation_run import Corruption, Interruption, SimulationRun
+from mla_hw.cli.trace_file import trace_text
 from mla_hw.cli.versions import tool_versions
 from mla_hw.design import Design, verilog_sources
 from mla_hw.errors import ConfigError
@@ -47,7 +48,8 @@ class SimulationReport:
     phases : list of dict
         ``phase``, ``simulated``, ``predicted``: cycles of all tokens together.
     instructions : list of dict
-        ``token``, ``index``, ``iteration``, ``text``, ``engine``; ``start`` and ``end`` with their
+        ``token``, ``index``, ``iteration``, ``text``, ``engine``, ``cause`` (what the start has
+        waited for, as predicted); ``start`` and ``end`` with their
         ``simulated`` and ``predicted`` cycles.
     saturated : dict of str to int
         Saturations by place.
@@ -106,6 +108,7 @@ def simulate(
     waves: bool = False,
     output: Path | str | None = None,
     json_path: Path | str | None = None,
+    trace: Path | str | None = None,
     progress: Callable[[str], None] | None = None,
     corrupt: Sequence[Corruption] = (),
     interrupt: Sequence[Interruption] = (),
@@ -135,6 +138,8 @@ def simulate(
         NPZ file for the simulated rows: ``y_int`` as the core writes it, and ``y``.
     json_path : Path or str, optional
         File for the report.
+    trace : Path or str, optional
+        File for the predicted and the simulated timeline in the Chrome trace-event format.
     progress : callable, optional
         Called with one line of text at each step.
     corrupt : sequence of Corruption
@@ -157,8 +162,8 @@ def simulate(
         raise ConfigError(f"{directory}: has no image.bin: generate it without --no-image")
     mode = MemoryMode.parse(memory)
     rows = HiddenRows.read(hidden, design, prefill)
-    check_different(hidden=hidden, output=output, json=json_path)
-    for path, option in ((output, "--output"), (json_path, "--json")):
+    check_different(hidden=hidden, output=output, json=json_path, trace=trace)
+    for path, option in ((output, "--output"), (json_path, "--json"), (trace, "--trace")):
         if path is not None:
             check_output(path, option)
     run = SimulationRun(
@@ -219,13 +224,15 @@ def simulate(
         tools={**tool_versions("amaranth", "numpy"), **simulation.tools},
         files=(
             *(Path(directory) / _RESULTS / name for name in files),
-            *(Path(path) for path in (json_path, output) if path is not None),
+            *(Path(path) for path in (json_path, output, trace) if path is not None),
         ),
     )
     text = json.dumps(report.to_dict(), indent=2) + "\n"
     (results / f"simulate-{simulator}.json").write_text(text, encoding="utf-8")
     if json_path is not None:
-        _write(json_path, text)
+        _write(json_path, text, "--json")
+    if trace is not None:
+        _write(trace, trace_text(report), "--trace")
     if output is not None:
         y_int = np.array(run.y, np.int16)
         try:
@@ -250,8 +257,8 @@ def _watched(core: CoreConfig) -> dict[str, list[tuple[str, int]]]:
     }
 
 
-def _write(path: Path | str, text: str) -> None:
+def _write(path: Path | str, text: str, option: str) -> None:
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from None
+        raise ConfigError(f"{option} {path}: cannot be written: {error.strerror}") from None

@@ -222,6 +222,7 @@ class SimulationRun:
                 "iteration": list(item.predicted.iteration),
                 "text": texts[item.predicted.index],
                 "engine": item.predicted.engine,
+                "cause": item.predicted.cause,
                 "start": {"simulated": item.start, "predicted": item.predicted.start},
                 "end": {"simulated": item.end, "predicted": item.predicted.end},
             }

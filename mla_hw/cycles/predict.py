@@ -57,6 +57,7 @@ class _Queue:
     pushed: list[int] = field(default_factory=list)
     starts: list[int] = field(default_factory=list)
     ends: list[int] = field(default_factory=list)
+    causes: list[str] = field(default_factory=list)
     closed: bool = False
 
 
@@ -163,6 +164,7 @@ class _Run:
                     command.engine.value,
                     queue.starts[place],
                     queue.ends[place],
+                    queue.causes[place],
                 )
             )
         return tuple(timed)
@@ -213,23 +215,32 @@ class _Run:
                 return None
             yield
         command = queue.commands[number]
-        gives = []
+        gives: dict[int, int] = {}
         for semaphore in range(command.wait.bit_length()):
             if command.wait >> semaphore & 1:
                 place = self.taken[semaphore]
                 self.taken[semaphore] += 1
                 while place >= len(self.gives[semaphore]):
                     yield
-                gives.append(self.gives[semaphore][place])
+                gives[semaphore] = self.gives[semaphore][place]
         while number - STARTED_DEPTH >= len(queue.ends):
             yield
-        offered = earliest_start(
-            queue.pushed[number],
-            gives,
-            previous=queue.starts[-1] if queue.starts else None,
-            freed=queue.ends[number - STARTED_DEPTH] if number >= STARTED_DEPTH else None,
-        )
+        pushed = queue.pushed[number]
+        previous = queue.starts[-1] if queue.starts else None
+        freed = queue.ends[number - STARTED_DEPTH] if number >= STARTED_DEPTH else None
+        offered = earliest_start(pushed, gives.values(), previous=previous, freed=freed)
+        if earliest_start(pushed) == offered:
+            cause = "dispatcher"
+        elif earliest_start(pushed, previous=previous, freed=freed) == offered:
+            cause = "order"
+        else:
+            cause = f"semaphore {self._name(max(gives, key=gives.__getitem__))}"
+        queue.causes.append(cause)
         return command, offered
+
+    def _name(self, semaphore: int) -> str:
+        names = self.program.semaphores
+        return names[semaphore] if semaphore < len(names) else str(semaphore)
 
     def _end(self, queue: _Queue, command: Resolved, cycle: int) -> None:
         queue.ends.append(cycle)

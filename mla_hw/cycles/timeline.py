@@ -21,6 +21,9 @@ class TimedInstruction:
     engine : str
     start, end : int
         Cycles after the start of the run.
+    cause : str
+        What it started after: ``dispatcher``, ``order`` (the instructions before it in its
+        engine), or ``semaphore`` with the name.
     """
 
     index: int
@@ -29,6 +32,7 @@ class TimedInstruction:
     engine: str
     start: int
     end: int
+    cause: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,6 +51,7 @@ def test_report_and_files(folder, tmp_path):
         hidden=rows(tmp_path, x=x, y=reference),
         output=tmp_path / "y.npz",
         json_path=tmp_path / "report.json",
+        trace=tmp_path / "trace.json",
         progress=lines.append,
     )
     assert report.bit_exact
@@ -80,9 +81,14 @@ def test_report_and_files(folder, tmp_path):
     assert written["hash"] == Design.load(folder).manifest["hash"]
     assert {path.parts[0] for path in files(folder) - before} == {"results"}
     results = (folder / "results" / "simulate-verilator.json",)
-    assert report.files == (*results, tmp_path / "report.json", tmp_path / "y.npz")
+    outputs = [tmp_path / name for name in ("report.json", "y.npz", "trace.json")]
+    assert report.files == (*results, *outputs)
     assert all(path.is_file() for path in report.files)
     assert "files" not in written
+    events = json.loads((tmp_path / "trace.json").read_text())["traceEvents"]
+    assert sum(event.get("cat") == "instruction" for event in events) == 2 * len(
+        report.instructions
+    )
     assert lines[-1] == f"token 8 of 8: {report.cycles['simulated'][-1]} cycles, bit-exact"
 
 
