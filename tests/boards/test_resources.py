@@ -155,8 +155,9 @@ def assert_counts(folder, *cores):
         assert 0.8 * mapping.distributed < cells["TRELLIS_DPR16X4"] <= mapping.distributed
 
 
+@pytest.mark.slow
 @pytest.mark.synth
-@pytest.mark.parametrize("multiplier", [pytest.param("portable", marks=pytest.mark.slow), "ecp5"])
+@pytest.mark.parametrize("multiplier", ["portable", "ecp5"])
 def test_counts_are_those_of_synthesis(tmp_path, multiplier):
     assert_counts(tmp_path, core_of("tiny-v3", multiplier, rows=2, columns=4))
 

@@ -100,6 +100,7 @@ endmodule
     assert report.ff.used == 2 * 18 + 18 + 1
 
 
+@pytest.mark.slow
 @pytest.mark.synth
 def test_a_core_that_is_too_large_is_reported_and_not_placed(tmp_path):
     write_design(tmp_path, lanes=30)
