@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
+from mla_hw.cycles.sdram import SdramTiming
 from mla_hw.errors import ConfigError
 
 __all__ = ["Job", "MemoryMode", "TokenJob"]
@@ -22,26 +23,33 @@ class MemoryMode:
     Parameters
     ----------
     kind : str
-        ``fixed`` or ``random``.
+        ``fixed``, ``random`` or ``dram``.
     number : int
         Latency in cycles, or seed.
+    sdram : SdramTiming, optional
+        Of ``dram``.
     """
 
     kind: str
     number: int
+    sdram: SdramTiming | None = None
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Read ``fixed:LATENCY`` or ``random:SEED``.
+        """Read ``fixed:LATENCY``, ``random:SEED`` or ``dram``.
+
+        The timing of ``dram`` is the board's; the caller adds it.
 
         Raises
         ------
         ConfigError
-            If it is neither.
+            If it is none of them.
         """
+        if text == "dram":
+            return cls("dram", 0)
         kind, _, number = str(text).partition(":")
         if kind not in ("fixed", "random") or not re.fullmatch("[0-9]{1,1000}", number):
-            raise ConfigError(f"--memory: must be fixed:LATENCY or random:SEED, not {text!r}")
+            raise ConfigError(f"--memory: must be fixed:LATENCY, random:SEED or dram, not {text!r}")
         value = int(number)
         if kind == "fixed" and not 1 <= value <= 1_000_000:
             raise ConfigError(f"--memory: LATENCY must be from 1 to 1000000 cycles, not {value}")
@@ -52,6 +60,9 @@ class MemoryMode:
     @property
     def plusargs(self) -> list[str]:
         """Arguments of the simulation."""
+        if self.kind == "dram":
+            assert self.sdram, "the caller adds the board's timing"
+            return self.sdram.plusargs()
         option = "memory_latency" if self.kind == "fixed" else "memory_seed"
         return [f"+{option}={self.number}"]
 

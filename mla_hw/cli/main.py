@@ -158,8 +158,8 @@ def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--memory",
         default="fixed:32",
-        metavar="fixed:N|random:SEED",
-        help="latency in cycles, or random gaps (default: fixed:32)",
+        metavar="fixed:N|random:SEED|dram",
+        help="latency in cycles, random gaps, or the board's SDRAM (default: fixed:32)",
     )
     command.add_argument(
         "--sim",

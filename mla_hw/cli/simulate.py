@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from mla_hw.cli.output_folder import check_different, check_output, make_folder
 from mla_hw.cli.simulation_run import Corruption, Interruption, SimulationRun
 from mla_hw.cli.trace_file import trace_text
 from mla_hw.cli.versions import tool_versions
+from mla_hw.cycles.sdram import SdramTiming
 from mla_hw.design import Design, verilog_sources
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import CoreConfig
@@ -129,7 +130,7 @@ def simulate(
     prefill : int
         Tokens whose cache rows the golden model writes; the others are simulated.
     memory : str
-        ``fixed:LATENCY`` or ``random:SEED``.
+        ``fixed:LATENCY``, ``random:SEED``, or ``dram``: the board's SDRAM.
     simulator : str
         ``verilator`` or ``icarus``.
     waves : bool
@@ -161,6 +162,8 @@ def simulate(
     if not design.image:
         raise ConfigError(f"{directory}: has no image.bin: generate it without --no-image")
     mode = MemoryMode.parse(memory)
+    if mode.kind == "dram":
+        mode = replace(mode, sdram=_sdram(design))
     rows = HiddenRows.read(hidden, design, prefill)
     check_different(hidden=hidden, output=output, json=json_path, trace=trace)
     for path, option in ((output, "--output"), (json_path, "--json"), (trace, "--trace")):
@@ -241,6 +244,21 @@ def simulate(
         except OSError as error:
             raise ConfigError(f"--output {output}: cannot be written: {error.strerror}") from None
     return report
+
+
+def _sdram(design: Design) -> SdramTiming:
+    """Return the timing of the memory of the board that the core was generated for."""
+    # This package loads before those beside it.
+    from boards import load_board
+
+    board = load_board(design.manifest["board"])
+    return SdramTiming.of(
+        part=board.memory.part,
+        width_bits=board.memory.width_bits,
+        clock_mhz=board.memory.clock_mhz,
+        core_mhz=board.core_mhz,
+        port_bytes=design.core.port_bytes,
+    )
 
 
 def _watched(core: CoreConfig) -> dict[str, list[tuple[str, int]]]:

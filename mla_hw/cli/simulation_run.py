@@ -24,9 +24,8 @@ from sim.trace import Trace, pair
 
 __all__ = ["Corruption", "Interruption", "SimulationRun"]
 
-#: What is predicted where the simulated memory has no fixed latency.
 # A run that takes longer than this many times its prediction, and some more, is taken for stuck.
-_PATIENCE = {"fixed": 2, "random": 20}
+_PATIENCE = {"fixed": 2, "random": 20, "dram": 2}
 _PATIENCE_CYCLES = 20_000
 
 
@@ -131,7 +130,14 @@ class SimulationRun:
         progress("predict cycles")
         latency = mode.number if mode.kind == "fixed" else NOMINAL_LATENCY
         self.timelines: list[Timeline] = [
-            predict(design.program, design.core, design.memory, token, latency=latency)
+            predict(
+                design.program,
+                design.core,
+                design.memory,
+                token,
+                latency=latency,
+                sdram=mode.sdram,
+            )
             for token in range(prefill, len(rows.x))
         ]
         self.difference: Difference | None = None

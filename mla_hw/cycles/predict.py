@@ -31,6 +31,7 @@ from mla_hw.cycles.matmul_sequencer import (
     tiles,
 )
 from mla_hw.cycles.reader import Path, ReadCommand, ReaderModel
+from mla_hw.cycles.sdram import SdramTiming
 from mla_hw.cycles.timeline import TimedInstruction, Timeline
 from mla_hw.cycles.vector_engine import NEXT_COMMAND, vector_cycles
 from mla_hw.cycles.weight_words import WeightWords
@@ -68,8 +69,9 @@ def predict(
     position: int,
     *,
     latency: int = NOMINAL_LATENCY,
+    sdram: SdramTiming | None = None,
 ) -> Timeline:
-    """Predict one decode step with the fixed-latency memory.
+    """Predict one decode step with the fixed-latency memory, or with SDRAM.
 
     Parameters
     ----------
@@ -81,18 +83,26 @@ def predict(
     latency : int
         Cycles from an accepted read to its first beat, and from the last beat of a write to its
         response.
+    sdram : SdramTiming, optional
+        Reads are timed by this instead; that writes and refreshes shift them is only estimated.
 
     Raises
     ------
     ScheduleError
         When the program would never end: names the instructions that wait.
     """
-    return _Run(program, core, memory, position, latency).run()
+    return _Run(program, core, memory, position, latency, sdram).run()
 
 
 class _Run:
     def __init__(
-        self, program: Program, core: CoreConfig, memory: MemoryMap, position: int, latency: int
+        self,
+        program: Program,
+        core: CoreConfig,
+        memory: MemoryMap,
+        position: int,
+        latency: int,
+        sdram: SdramTiming | None,
     ) -> None:
         self.program, self.core, self.memory = program, core, memory
         self.latency = latency
@@ -108,7 +118,7 @@ class _Run:
         self.queues = {engine: _Queue() for engine in _ENGINES}
         self.gives: list[list[int]] = [[] for _ in range(SEMAPHORES)]
         self.taken = [0] * SEMAPHORES
-        self.reader = ReaderModel(core, latency)
+        self.reader = ReaderModel(core, latency, sdram)
         self.reader.restart(memory.regions["weights"].offset)
         self.padding: dict[int, int] = {}
         self.words = WeightWords(core, self.reader.arrivals[Path.WEIGHTS], self.padding)

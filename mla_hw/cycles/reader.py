@@ -4,12 +4,13 @@ A burst goes through three stages: it is *planned*, it is *issued* as soon as ev
 needs is there, and in the cycle after that ARVALID is high.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 from mla_hw.cycles.loader import LoaderModel
 from mla_hw.cycles.queue import QUEUE_TIMING
+from mla_hw.cycles.sdram import Sdram, SdramTiming
 from mla_hw.cycles.width_adapter import words_per_beat
 from mla_hw.cycles.writer import split_bursts
 from mla_hw.hardware import BURST_BEATS, CoreConfig
@@ -106,10 +107,21 @@ class ReadCommand:
 
 @dataclass(frozen=True, slots=True)
 class Burst:
-    """Consecutive beats of one destination; ``opens_block``: the first of a block of the ring."""
+    """Consecutive beats of one destination.
+
+    Parameters
+    ----------
+    path : Path
+    beats : int
+    address : int
+        Of the first beat, in beats.
+    opens_block : bool
+        Whether it is the first of a block of the ring.
+    """
 
     path: Path
     beats: int
+    address: int
     opens_block: bool = False
 
 
@@ -132,7 +144,7 @@ class ReadTimes:
 
 
 class ReaderModel:
-    """Predict every burst with the fixed-latency memory, reader and loader together.
+    """Predict every burst with the fixed-latency memory or SDRAM, reader and loader together.
 
     The memory takes an address in the cycle of ARVALID; the first beat comes ``memory_latency``
     cycles later, then one per cycle, bursts one after the other. Either call :meth:`execute` per
@@ -144,6 +156,8 @@ class ReaderModel:
     config : CoreConfig
     memory_latency : int
         At least 1.
+    sdram : SdramTiming, optional
+        Timing of the memory, in place of the latency.
 
     Attributes
     ----------
@@ -153,9 +167,12 @@ class ReaderModel:
         For every beat of LOAD and LATENTS so far, the cycle in which it leaves its FIFO.
     """
 
-    def __init__(self, config: CoreConfig, memory_latency: int) -> None:
+    def __init__(
+        self, config: CoreConfig, memory_latency: int, sdram: SdramTiming | None = None
+    ) -> None:
         self.config = config
         self.memory_latency = memory_latency
+        self._sdram = Sdram(sdram, config.port_bytes) if sdram else None
         self.arrivals: dict[Path, list[int]] = {path: [] for path in Path}
         self.left: dict[Path, list[int]] = {Path.LOAD: [], Path.LATENTS: []}
         self._loader = LoaderModel(config)
@@ -192,14 +209,17 @@ class ReaderModel:
             if path is Path.WEIGHTS:
                 first, self._pointer = self._pointer, self._pointer + command.beats
             for beats in split_bursts(first, command.beats):
-                yield Burst(path, beats)
+                yield Burst(path, beats, first)
+                first += beats
             return
         first = command.address // config.port_bytes
         for token in range(0, command.tokens, config.columns):
             rows = min(config.columns, command.tokens - token)
-            block = split_bursts(first + token * config.row_beats, rows * config.row_beats)
-            for index, beats in enumerate(block):
-                yield Burst(path, beats, opens_block=index == 0)
+            start = first + token * config.row_beats
+            address = start
+            for beats in split_bursts(start, rows * config.row_beats):
+                yield Burst(path, beats, address, opens_block=address == start)
+                address += beats
 
     def weights_needed(self, burst: Burst) -> int:
         """Port words of weights that must have left the weight FIFO before a burst, from reset."""
@@ -232,27 +252,33 @@ class ReaderModel:
         self._planned, self._issued = plan, issued
 
         address = issued + _ISSUE_TO_ADDRESS
-        first = address + self.memory_latency
-        if self._last_beats:
-            first = max(first, self._last_beats[-1] + 1)
-        last = first + burst.beats - 1
-        self._last_beats.append(last)
-        self._deliver(path, range(first + RECEIVE_LATENCY, last + RECEIVE_LATENCY + 1))
-        return BurstTimes(address, first, last)
+        times: Sequence[int]
+        if self._sdram:
+            times = self._sdram.read(address, burst.address, burst.beats)
+        else:
+            first = address + self.memory_latency
+            if self._last_beats:
+                first = max(first, self._last_beats[-1] + 1)
+            times = range(first, first + burst.beats)
+        self._last_beats.append(times[-1])
+        self._deliver(path, times)
+        return BurstTimes(address, times[0], times[-1])
 
-    def _deliver(self, path: Path, arrivals: range) -> None:
+    def _deliver(self, path: Path, times: Sequence[int]) -> None:
         """Let a burst's beats reach their destination, and leave the FIFO there."""
-        self.arrivals[path].extend(arrivals)
+        self.arrivals[path].extend(time + RECEIVE_LATENCY for time in times)
         if path is Path.WEIGHTS:
             return
-        offered = range(arrivals.start + QUEUE_TIMING.latency, arrivals.stop + QUEUE_TIMING.latency)
+        offered = [time + RECEIVE_LATENCY + QUEUE_TIMING.latency for time in times]
         left = self.left[path]
         if path is Path.LOAD:
             left.extend(self._loader.take(offered))
             return
         interval = words_per_beat(self.config)
-        start = max(offered.start, left[-1] + interval) if left else offered.start
-        left.extend(range(start, start + interval * len(offered), interval))
+        free = left[-1] + interval if left else 0
+        for time in offered:
+            left.append(max(time, free))
+            free = left[-1] + interval
 
     def finish(self) -> int:
         """Return the cycle of ``done``, after the last burst of an instruction."""

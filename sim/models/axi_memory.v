@@ -10,6 +10,11 @@
 // With +memory_seed=S (other than 0) everything has gaps: three of four cycles are ready for AR, AW
 // and W, three of four offer a beat or a response, and latencies are 1 to 64 cycles. One draw per
 // cycle, whatever happens: the sequence depends on nothing but S.
+// With +dram_core=… and the other +dram_… (SDR SDRAM) beats and responses are due as
+// mla_hw/cycles/sdram.py says, in ticks: a core cycle has dram_core of them, a memory cycle
+// dram_cycle. Bursts are served in the order in which they are complete (a read with its address, a
+// write with its last beat); a row stays open until another one of its bank is needed or until the
+// refresh, for which all banks are closed.
 //
 // Beats from refuse_first to refuse_last (byte addresses) are answered with SLVERR while `refuse` is
 // high, those beyond the memory with DECERR; neither is written.
@@ -58,9 +63,23 @@ module axi_memory #(
 
     integer latency;
     reg [31:0] seed;
+    integer dram_core, dram_cycle, dram_beat, dram_command, dram_rp, dram_rcd, dram_cl;
+    integer dram_rfc, dram_wr, dram_refi, dram_page, dram_banks;
     initial begin
         if (!$value$plusargs("memory_latency=%d", latency)) latency = 32;
         if (!$value$plusargs("memory_seed=%d", seed)) seed = 0;
+        if (!$value$plusargs("dram_core=%d", dram_core)) dram_core = 0;
+        if (!$value$plusargs("dram_cycle=%d", dram_cycle)) dram_cycle = 0;
+        if (!$value$plusargs("dram_beat=%d", dram_beat)) dram_beat = 0;
+        if (!$value$plusargs("dram_command=%d", dram_command)) dram_command = 0;
+        if (!$value$plusargs("dram_rp=%d", dram_rp)) dram_rp = 0;
+        if (!$value$plusargs("dram_rcd=%d", dram_rcd)) dram_rcd = 0;
+        if (!$value$plusargs("dram_cl=%d", dram_cl)) dram_cl = 0;
+        if (!$value$plusargs("dram_rfc=%d", dram_rfc)) dram_rfc = 0;
+        if (!$value$plusargs("dram_wr=%d", dram_wr)) dram_wr = 0;
+        if (!$value$plusargs("dram_refi=%d", dram_refi)) dram_refi = 0;
+        if (!$value$plusargs("dram_page=%d", dram_page)) dram_page = 1;
+        if (!$value$plusargs("dram_banks=%d", dram_banks)) dram_banks = 1;
         for (i = 0; i < WORDS; i = i + 1) data[i] = 0;
         $readmemh("image.hex", data);
     end
@@ -69,6 +88,7 @@ module axi_memory #(
     reg [ADDRESS_BITS-1:0] ar_addrs[0:BURSTS-1];
     reg [7:0] ar_lens[0:BURSTS-1];
     reg [63:0] ar_due[0:BURSTS-1];
+    reg [63:0] ar_pins[0:BURSTS-1];  // tick in which the SDRAM begins to move data
     reg [INDEX-1:0] ar_in, ar_out;
 
     reg [ADDRESS_BITS-1:0] aw_addrs[0:BURSTS-1];
@@ -92,6 +112,45 @@ module axi_memory #(
     integer i;
 
     wire random = seed != 0;
+    wire dram = dram_core != 0;
+
+    // SDRAM: what is earliest, and the open row of each bank.
+    localparam BANKS = 16;
+    reg [63:0] dram_next, dram_free, dram_refresh, command, pins;
+    reg [63:0] row, rows[0:BANKS-1];
+    reg [BANKS-1:0] open;
+    integer bank;
+
+    // Serves a burst that is complete in this cycle: `pins` is the tick in which its data begin.
+    task serve(input [ADDRESS_BITS-1:0] where, input [8:0] beats, input write);
+        begin
+            command = now * dram_core + dram_command;
+            if (dram_next > command) command = dram_next;
+            if (command >= dram_refresh) begin
+                // Those before have found the memory idle.
+                dram_refresh = dram_refresh + (command - dram_refresh) / dram_refi * dram_refi;
+                pins = (dram_refresh > dram_next ? dram_refresh : dram_next) + dram_rp + dram_rfc;
+                if (pins > command) command = pins;
+                dram_refresh = dram_refresh + dram_refi;
+                open = 0;
+            end
+            row = where / dram_page / dram_banks;
+            bank = where / dram_page % dram_banks;
+            if (!open[bank] || rows[bank] != row) begin
+                command = command + dram_rcd + (open[bank] ? dram_rp : 0);
+                open[bank] = 1;
+                rows[bank] = row;
+            end
+            pins = command + (write ? 0 : dram_cl);
+            if (dram_free > pins) pins = dram_free;
+            dram_free = pins + beats * dram_beat;
+            dram_next = write ? dram_free + dram_wr : dram_free - dram_cl;
+        end
+    endtask
+
+    function [63:0] due(input [63:0] tick);
+        due = (tick + dram_core - 1) / dram_core;
+    endfunction
 
     function [1:0] answer(input [ADDRESS_BITS-1:0] where);
         if ({1'b0, where} >> SHIFT >= WORDS) answer = DECERR;
@@ -104,6 +163,10 @@ module axi_memory #(
         if (rst) begin
             now = 0;
             draw = random ? seed : 1;
+            dram_next = 0;
+            dram_free = 0;
+            dram_refresh = dram_refi;
+            open = 0;
             ar_in = 0;
             ar_out = 0;
             aw_in = 0;
@@ -128,6 +191,10 @@ module axi_memory #(
                 ar_addrs[ar_in] = ar_addr;
                 ar_lens[ar_in] = ar_len;
                 ar_due[ar_in] = now + (random ? 1 + {58'd0, draw[5:0]} : latency);
+                if (dram) begin
+                    serve(ar_addr, ar_len + 1, 0);
+                    ar_pins[ar_in] = pins;
+                end
                 ar_in = ar_in + 1'b1;
             end
             if (aw_valid && aw_ready) begin
@@ -157,6 +224,10 @@ module axi_memory #(
                 if (w_beat == aw_lens[aw_out]) begin
                     b_resps[b_in] = w_resp;
                     b_due[b_in] = now + (random ? 1 + {58'd0, draw[11:6]} : latency);
+                    if (dram) begin
+                        serve(aw_addrs[aw_out], aw_lens[aw_out] + 1, 1);
+                        b_due[b_in] = due(dram_free) + 1;
+                    end
                     b_in = b_in + 1'b1;
                     aw_out = aw_out + 1'b1;
                     w_beat = 0;
@@ -165,7 +236,9 @@ module axi_memory #(
             end
 
             // What is offered in the next cycle.
-            if (!r_busy && ar_in != ar_out && (r_beat != 0 || ar_due[ar_out] <= now + 1)
+            if (!r_busy && ar_in != ar_out
+                    && (dram ? due(ar_pins[ar_out] + (r_beat + 1) * dram_beat) <= now + 1
+                             : r_beat != 0 || ar_due[ar_out] <= now + 1)
                     && (!random || draw[13:12] != 0)) begin
                 address = ar_addrs[ar_out] + (r_beat << SHIFT);
                 resp = answer(address);

@@ -94,6 +94,25 @@ def test_random_memory_changes_no_bit(cores):
 
 
 @pytest.mark.rtl
+@pytest.mark.parametrize(
+    ("case", "array"),
+    [("tiny-v3", "4x8"), pytest.param("small-v2lite", "4x8", marks=pytest.mark.slow)],
+)
+def test_prediction_with_the_sdram_of_the_board(cores, case, array):
+    folder, hidden = cores(case, array)
+    prefill = len(load_case(case).x) - 6
+    report = mla_hw.simulate(folder, hidden=hidden, prefill=prefill, memory="dram")
+    assert report.bit_exact, report.difference
+    for simulated, predicted in zip(*report.cycles.values(), strict=True):
+        assert simulated == pytest.approx(predicted, rel=0.02)
+    # Until the core writes for the first time nothing is unknown but the phase of the refresh.
+    for item in report.instructions:
+        if item["engine"] == "writer":
+            break
+        assert abs(item["end"]["simulated"] - item["end"]["predicted"]) <= 20, item
+
+
+@pytest.mark.rtl
 @pytest.mark.parametrize("latency", [1, 100])
 def test_prediction_at_other_latencies(cores, latency):
     folder, hidden = cores("tiny-v3", "4x8")

@@ -184,7 +184,10 @@ BAD_OPTIONS = {
         "--prefill: must be from 0 to 3, below the number of tokens, not 4",
     ),
     "negative prefill": ({"prefill": -1}, "--prefill: must be from 0 to 3"),
-    "memory": ({"memory": "slow"}, "--memory: must be fixed:LATENCY or random:SEED, not 'slow'"),
+    "memory": (
+        {"memory": "slow"},
+        "--memory: must be fixed:LATENCY, .* or dram, not 'slow'",
+    ),
     "simulator": ({"simulator": "modelsim"}, "--sim: must be one of verilator, icarus"),
     "file": ({"hidden": "/nowhere/x.npz"}, "--hidden /nowhere/x.npz: cannot be read"),
     "output": (
