@@ -1,10 +1,10 @@
 """Measure simulated decode steps of real model dimensions: ``make bench``.
 
-    python benchmarks/bench.py [--output benchmarks/results.json] [CASE ...]
+    python -m benchmarks.bench [--output benchmarks/results.json] [CASE ...]
 
-Simulates each of CASES on Verilator, works out the figures of
-merit of each phase, and writes them with versions and commit as JSON and as a Markdown table beside
-it. Cases that are not asked for keep their figures. A run that is not bit-exact ends the benchmark.
+Simulates each of CASES on Verilator, works out the figures of merit of each phase, and writes them
+with versions and commit as JSON, and the table of the README. Cases that are not asked for keep
+their figures. A run that is not bit-exact ends the benchmark.
 """
 
 import argparse
@@ -28,6 +28,7 @@ from mla_hw.errors import MlaHwError
 from tests.reference_cases import load_case, write_case
 
 OUTPUT = Path(__file__).parent / "results.json"
+README = Path(__file__).parents[1] / "README.md"
 BOARD = "lfe5u-85f-512m"
 HARDWARE = {"rows": 8, "columns": 16, "port_bytes": 16}
 SEED = 0
@@ -178,6 +179,15 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
 
 
+def write_readme(text: str) -> None:
+    """Put the table between the marks in the README."""
+    before, mark, rest = README.read_text(encoding="utf-8").partition("<!-- bench -->\n")
+    _, end, after = rest.partition("<!-- /bench -->")
+    assert mark, "the README has lost the marks of the benchmark"
+    assert end, "the README has lost the marks of the benchmark"
+    README.write_text(f"{before}{mark}{text}{end}{after}", encoding="utf-8")
+
+
 def say(line: str) -> None:
     """Show progress."""
     print(f"  {line}", flush=True)
@@ -212,8 +222,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     }
     options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     text = table(result["steps"])
-    options.output.with_suffix(".md").write_text(text, encoding="utf-8")
     print(text)
+    if options.output == OUTPUT:
+        write_readme(text)
     return 0
 
 
