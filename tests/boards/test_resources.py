@@ -179,22 +179,6 @@ def test_counts_of_large_cores_are_those_of_synthesis(tmp_path, case):
 
 @pytest.mark.slow
 @pytest.mark.synth
-def test_a_generated_core_is_placed(tmp_path):
-    hardware = {"rows": 2, "columns": 4}
-    generate(
-        case_dir("tiny-v3"),
-        out=tmp_path / "core",
-        board="ulx3s-25f",
-        hardware=hardware,
-        image=False,
-    )
-    report = synth(tmp_path / "core", place=True)
-    assert 40 < report.fmax_mhz[1] < 200
-    assert report.bitstream is not None
-
-
-@pytest.mark.slow
-@pytest.mark.synth
 def test_a_generated_folder_takes_what_is_predicted(tmp_path):
     design = generate(case_dir("tiny-v3"), out=tmp_path / "core", image=False).design
     report = synth(tmp_path / "core")
