@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
 import mla_hw
 from mla_hw.cycles.figures import phase_figures, roofline_efficiency
@@ -71,12 +70,11 @@ def generate(model: str, folder: Path) -> Path:
     """Generate the core of a reference case for its longest step; return the generated folder."""
     write_case(model, folder / "checkpoint")
     np.savez(folder / "calibration.npz", x=load_case(model).x)
-    (folder / "hardware.yaml").write_text(yaml.safe_dump(HARDWARE), encoding="utf-8")
     mla_hw.generate(
         folder / "checkpoint",
         out=folder / "core",
         board=BOARD,
-        hardware=folder / "hardware.yaml",
+        hardware=HARDWARE,
         calibration=folder / "calibration.npz",
         context=1 + max(case.cached for case in CASES if case.model == model),
         progress=say,
@@ -168,15 +166,19 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
             step["model"],
             str(step["cached"]),
             step["memory"],
-            f"{step['cycles']:,}",
-            f"{step['predicted']:,}",
+            _grouped(step["cycles"]),
+            _grouped(step["predicted"]),
             str(step["largest_difference"]),
-            f"{attention['array_utilisation']:.1%}",
-            f"{min(port):.1%} to {max(port):.1%}",
-            f"{step['roofline_efficiency']:.1%}",
-            f"{step['sim_cycles_per_second']:,}",
+            f"{100 * attention['array_utilisation']:.1f} %",
+            f"{100 * min(port):.1f} to {100 * max(port):.1f} %",
+            f"{100 * step['roofline_efficiency']:.1f} %",
+            _grouped(step["sim_cycles_per_second"]),
         ))
     return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+
+
+def _grouped(number: int) -> str:
+    return f"{number:,}".replace(",", " ")
 
 
 def write_readme(text: str) -> None:

@@ -1,5 +1,6 @@
 """The demo: a shipped checkpoint through generate, simulate and synth, and what came of it."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -8,7 +9,8 @@ import mla_hw
 from mla_hw.cli.text import console, cycles_table, resources_table
 from mla_hw.errors import MlaHwError
 
-CHECKPOINT = Path(__file__).parent / "tiny-v3"
+#: As short as can be: it stands in the commands that are shown.
+CHECKPOINT = Path(os.path.relpath(Path(__file__).parent / "tiny-v3"))
 OUT = Path("build/demo")
 BOARD = "ulx3s-85f"
 

@@ -11,7 +11,7 @@ from mla_hw.config import ModelConfig, fp8_block
 from mla_hw.errors import CheckpointError, ConfigError
 from mla_hw.fields import check_count, did_you_mean, read_json_object
 from mla_hw.presets import PRESETS, Preset, find_preset
-from mla_hw.tensor_file import TensorFolder
+from mla_hw.tensor_file import SCALE_SUFFIX, TensorFolder
 
 __all__ = [
     "LayerWeights",
@@ -22,8 +22,8 @@ __all__ = [
     "tensor_shapes",
 ]
 
-#: Beside a quantised weight, and tables of RoPE that some old checkpoints hold.
-_SCALE, _DERIVED = "_scale_inv", "rotary_emb.inv_freq"
+#: A table of RoPE that old checkpoints hold; it follows from the configuration.
+_ROPE_TABLE = "rotary_emb.inv_freq"
 _PREFIXES = ("model.layers.{}.self_attn.", "language_model.model.layers.{}.self_attn.")
 
 
@@ -165,7 +165,7 @@ def load_layer(path: str | Path, layer: int = 0) -> LayerWeights:
     source = TensorFolder(folder)
     prefix = source.common_prefix(tuple(prefix.format(layer) for prefix in _PREFIXES))
     shapes = tensor_shapes(config)
-    known = {*shapes, *(name + _SCALE for name in shapes), _DERIVED}
+    known = {*shapes, *(name + SCALE_SUFFIX for name in shapes), _ROPE_TABLE}
     for name in source.files:
         if name.startswith(prefix) and name.removeprefix(prefix) not in known:
             what = "biases are" if name.endswith(".bias") else "what it does is"

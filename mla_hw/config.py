@@ -257,7 +257,7 @@ def _refuse_unsupported(config: Mapping[str, Any]) -> None:
         # An absent feature is written as null or false; 0 counts as absent as well.
         if config.get(name):
             raise ConfigError(f"{name} = {config[name]!r} is not supported: {feature}")
-    if (partial := config.get("partial_rotary_factor", 1)) not in {1, None}:
+    if (partial := config.get("partial_rotary_factor")) is not None and partial != 1:
         raise ConfigError(f"partial_rotary_factor must be 1, not {partial!r}")
     if config.get("kv_lora_rank") is None and config.get("qk_nope_head_dim") is None:
         raise ConfigError(f"model_type {model_type} is not an MLA model: it has no kv_lora_rank")

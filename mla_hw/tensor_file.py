@@ -17,8 +17,10 @@ from numpy.typing import NDArray
 from mla_hw.errors import CheckpointError
 from mla_hw.fields import read_json_object
 
-__all__ = ["TensorEntry", "TensorFile", "TensorFolder"]
+__all__ = ["SCALE_SUFFIX", "TensorEntry", "TensorFile", "TensorFolder"]
 
+#: Behind a weight's name: the scales of its FP8 blocks.
+SCALE_SUFFIX = "_scale_inv"
 _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _BYTES = {"F32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1}
@@ -171,7 +173,7 @@ class TensorFolder:
             If it is missing, of another shape or type, or not finite; if the scale is missing.
         """
         values = self._read_shaped(name, shape)
-        scale_name = f"{name}_scale_inv"
+        scale_name = name + SCALE_SUFFIX
         is_fp8 = self._file(name).entries[name].dtype == "F8_E4M3"
         if is_fp8 != (scale_name in self.files):
             raise CheckpointError(

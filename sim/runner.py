@@ -72,6 +72,8 @@ class CoreSimulation:
 
     Raises
     ------
+    ConfigError
+        For an unknown simulator, and a folder that Verilator cannot build in.
     ToolError
         If the simulator is not installed.
     """
@@ -89,6 +91,11 @@ class CoreSimulation:
                 f"--sim: must be one of {', '.join(SIMULATORS)}, not {self.simulator!r}"
             )
         self.folder = Path(self.folder).resolve()
+        if self.simulator == "verilator" and any(letter.isspace() for letter in str(self.folder)):
+            raise ConfigError(
+                f"{self.folder}: Verilator's makefiles build in no path with spaces; move the "
+                "folder or take --sim icarus"
+            )
         self._environment = environment(self.simulator)
 
     @property

@@ -18,7 +18,7 @@ _NPZ_ERRORS = (
     EOFError,
     KeyError,
     MemoryError,
-    NotImplementedError,
+    RuntimeError,
     TypeError,
     ValueError,
     zipfile.BadZipFile,

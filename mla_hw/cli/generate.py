@@ -12,8 +12,9 @@ from mla_hw.checkpoint import LayerWeights, load_model
 from mla_hw.cli.arrays import read_rows
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
 from mla_hw.cli.versions import project_version, tool_versions
+from mla_hw.compile_layer import CompiledLayer, check_context, compile_layer
 from mla_hw.cycles.predict import predict
-from mla_hw.design import CompiledLayer, Design, check_context, compile_layer
+from mla_hw.design import Design
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
 from mla_hw.register_text import registers_header, registers_markdown
@@ -26,7 +27,6 @@ from rtl_gen.verilog import emit_verilog, instantiation_template, port_table
 
 __all__ = ["GenerateReport", "generate", "read_hardware"]
 
-#: Cycles from an accepted read to its first beat that ``predicted.json`` assumes.
 TOP = "accelerator"
 
 

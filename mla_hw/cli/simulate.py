@@ -180,11 +180,6 @@ def simulate(
     )
     sources = verilog_sources(folder, design.manifest)
     results = folder / _RESULTS
-    if simulator == "verilator" and any(letter.isspace() for letter in str(folder)):
-        raise ConfigError(
-            f"{folder}: Verilator's makefiles build in no path with spaces; move the folder or "
-            "take --sim icarus"
-        )
     name = f"{simulator}-waves" if waves else simulator
     simulation = CoreSimulation(
         folder=folder / "build" / name,

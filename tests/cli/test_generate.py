@@ -11,8 +11,9 @@ import pytest
 
 from mla_hw.cli import generate as generate_module
 from mla_hw.cli import main
+from mla_hw.compile_layer import compile_layer
 from mla_hw.cycles.predict import predict
-from mla_hw.design import Design, compile_layer
+from mla_hw.design import Design
 from mla_hw.hardware import HardwareConfig
 from tests.cli.command import snapshot
 from tests.reference_cases import case_dir, load_case, write_case

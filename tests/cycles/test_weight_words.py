@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from mla_hw.compile_layer import compile_layer
 from mla_hw.cycles.weight_fifo import freed_cycle, word_cycle
 from mla_hw.cycles.weight_words import WeightWords
-from mla_hw.design import compile_layer
 from mla_hw.hardware import HardwareConfig
 from tests.reference_cases import load_case
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mla_hw.checkpoint import random_layer
-from mla_hw.design import compile_layer
+from mla_hw.compile_layer import compile_layer
 from mla_hw.graph import build_graph, evaluate
 from mla_hw.hardware import HardwareConfig
 from mla_hw.quant import fold

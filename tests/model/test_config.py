@@ -181,6 +181,7 @@ def test_known_models(name):
         ),
         (tiny(rope_parameters={"partial_rotary_factor": 0.5}), "partial_rotary_factor must be 1"),
         (tiny(partial_rotary_factor=0.5), "^partial_rotary_factor must be 1, not 0.5"),
+        (tiny(partial_rotary_factor=[]), r"^partial_rotary_factor must be 1, not \[\]"),
         (tiny(use_qk_norm=True), "use_qk_norm = True is not supported: norms of the heads'"),
         (tiny(sliding_window=4096), "sliding_window = 4096 is not supported"),
         (tiny(rope_type="dynamic"), "rope_type = 'dynamic' is not supported: a RoPE type outside"),

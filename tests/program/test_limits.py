@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mla_hw.design import plan_layer
+from mla_hw.compile_layer import plan_layer
 from mla_hw.errors import CapacityError, ConfigError, ProgramError
 from mla_hw.hardware import MOST_TILE_TOKENS, HardwareConfig
 from mla_hw.presets import find_preset
@@ -67,7 +67,15 @@ def scheduled(seed, **limits):
             continue
 
 
-@pytest.mark.parametrize("seed", range(48))
+def seeds(count, *, default):
+    """Return numbers, those beyond the default ones marked slow."""
+    return [
+        *range(default),
+        *(pytest.param(n, marks=pytest.mark.slow) for n in range(default, count)),
+    ]
+
+
+@pytest.mark.parametrize("seed", seeds(120, default=48))
 def test_huge_layers_are_planned_or_refused(seed):
     """Never by an error about an instruction, and never without end."""
     rng = np.random.default_rng(seed)
@@ -107,7 +115,7 @@ def test_random_layers_are_of_both_kinds():
     assert 5 < planned < 35
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", seeds(60, default=24))
 def test_what_is_refused_does_not_fit_an_instruction(seed, monkeypatch):
     """Without the check, exactly what it finds is an error where instructions are encoded."""
     rng = np.random.default_rng(seed)
@@ -127,7 +135,7 @@ def test_what_is_refused_does_not_fit_an_instruction(seed, monkeypatch):
             lower(schedule)
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize("seed", seeds(40, default=16))
 def test_addresses_of_all_elements_fit(seed):
     _, _, schedule = scheduled(seed, high=1 << 16, heads=128)
     core, bound = schedule.core, 1 << ADDRESS_OFFSET_BITS

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mla_hw.checkpoint import random_layer
-from mla_hw.design import compile_layer
+from mla_hw.compile_layer import compile_layer
 from mla_hw.errors import ProgramError
 from mla_hw.golden.interpreter import Machine
 from mla_hw.hardware import HardwareConfig

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from mla_hw.checkpoint import load_model
+from mla_hw.compile_layer import compile_layer
 from mla_hw.cycles.predict import predict
-from mla_hw.design import compile_layer
 from mla_hw.hardware import PROGRAM_LOAD, HardwareConfig
 from mla_hw.registers import ErrorCode
 from sim.bench import ENGINES

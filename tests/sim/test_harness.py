@@ -247,6 +247,13 @@ def test_build_is_used_again_until_a_source_changes(simulation, tmp_path):
     assert not (broken.folder / "model").exists()
 
 
+@pytest.mark.slow
+def test_a_stale_build_is_replaced(simulation):
+    (simulation.folder / "model" / "stamp").write_text("of something else")
+    assert simulation.build()
+    assert not simulation.build()
+
+
 @pytest.mark.parametrize("simulator", SIMULATORS)
 def test_waves(simulator, tmp_path):
     waves = tmp_path / "results" / "waves.fst"

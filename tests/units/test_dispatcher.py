@@ -186,12 +186,26 @@ def run(
     return out
 
 
+#: Cached tokens and the own one, from the tokens of a tile and of the longest tile.
+TOKENS = {
+    "one, and more than two tiles": lambda tile, longest: [1, 2 * tile + tile // 2, tile + longest],
+    "borders of a tile": lambda tile, longest: [tile, longest + 1],
+}
+
+
 @pytest.mark.parametrize("pause", [0.0, 0.9], ids=["ready", "paused"])
 @pytest.mark.parametrize("name", CONFIGS)
-def test_matches_golden(name, pause):
+@pytest.mark.parametrize(
+    "tokens_of",
+    [
+        TOKENS["one, and more than two tiles"],
+        pytest.param(TOKENS["borders of a tile"], marks=pytest.mark.slow),
+    ],
+    ids=TOKENS,
+)
+def test_matches_golden(name, pause, tokens_of):
     config = CONFIGS[name]
-    tile, longest = config.tile_tokens, config.tile_limit
-    for seed, tokens in enumerate([1, 2 * tile + tile // 2, tile + longest]):
+    for seed, tokens in enumerate(tokens_of(config.tile_tokens, config.tile_limit)):
         program = random_program(f"{name}{seed}", config)
         position = tokens - 1
         result = run(config, Program(tuple(program)).encode(), position=position, pause=pause)

@@ -1,6 +1,5 @@
 # amaranth: UnusedElaboratable=no
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -69,7 +68,6 @@ def test_products_and_latency(a_width, b_width):
 
 @pytest.mark.rtl
 @pytest.mark.icarus
-@pytest.mark.skipif(not shutil.which("iverilog"), reason="Icarus Verilog is not installed")
 @pytest.mark.parametrize("kind", ["portable", "ecp5"])
 @widths
 def test_both_forms_agree_as_verilog(kind, a_width, b_width, tmp_path):
