@@ -16,6 +16,7 @@ __all__ = [
     "TAG_BITS",
     "CoreConfig",
     "HardwareConfig",
+    "memory_slices",
     "tile_limit",
 ]
 
@@ -49,6 +50,35 @@ def tile_limit(tile_tokens: int) -> int:
     the latency of its softmax.
     """
     return tile_tokens + tile_tokens // 8
+
+
+#: Entries that are not worth a slice of their own: a block of RAM has as many, or more.
+_LEAST_SLICE = 512
+#: Entries of a block of RAM at its narrowest; deeper memories need several blocks whatever the
+#: width.
+_DEEPEST_SLICE = 16384
+
+
+def memory_slices(depth: int) -> list[int]:
+    """Return the depths of the slices that a memory is built from.
+
+    Synthesis builds a depth that is a power of two from blocks side by side; any other one from
+    blocks behind a multiplexer, which makes the way out of a slow memory longer still. So there is
+    a slice per power of two, or one of the next higher power where that wastes less than a third.
+
+    Parameters
+    ----------
+    depth : int
+        At least 1; one entry would have no address, so there are two.
+    """
+    slices = list[int]()
+    while depth > _LEAST_SLICE:
+        above = 1 << (depth - 1).bit_length()
+        part = above if 4 * depth > 3 * above else above // 2
+        part = min(part, _DEEPEST_SLICE)
+        slices.append(part)
+        depth -= part
+    return slices if depth <= 0 else [*slices, max(depth, 2)]
 
 
 #: Largest ``tile_tokens``.

@@ -192,7 +192,7 @@ def shift_control_layout() -> data.StructLayout:
 
 
 def read_port_signature(shape: object, depth: int) -> Signature:
-    """Read port of a memory, seen from the reader: data follows the address by one cycle."""
+    """Read port of a memory, seen from the reader; data come ``MEMORY_READ_LATENCY`` later."""
     return Signature({"address": Out(range(depth)), "data": In(shape)})
 
 

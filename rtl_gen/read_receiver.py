@@ -12,8 +12,8 @@ from mla_hw.cycles.width_adapter import words_per_beat
 from mla_hw.hardware import CoreConfig
 from rtl_gen.axi import axi4_read_signature, is_error
 from rtl_gen.layouts import ADDRESS_BITS
+from rtl_gen.units.block_queue import BlockQueue
 from rtl_gen.units.loader import load_beat_layout
-from rtl_gen.units.queue import Queue
 from rtl_gen.units.width_adapter import port_word_layout
 
 __all__ = ["ReadReceiver", "read_beat_address_bits", "read_burst_layout"]
@@ -93,10 +93,10 @@ class ReadReceiver(wiring.Component):
         m = Module()
 
         config, burst, r = self.config, self.burst.p, self.r
-        m.submodules.latent_fifo = latent_fifo = Queue(
+        m.submodules.latent_fifo = latent_fifo = BlockQueue(
             8 * config.port_bytes, fifo_depth(config, Path.LATENTS)
         )
-        m.submodules.load_fifo = load_fifo = Queue(
+        m.submodules.load_fifo = load_fifo = BlockQueue(
             load_beat_layout(config), fifo_depth(config, Path.LOAD)
         )
         connect(m, load_fifo.o, flipped(self.load))

@@ -6,6 +6,7 @@ from amaranth import Elaboratable, Module
 from amaranth.lib.memory import Memory
 
 from mla_hw.cycles.context_accumulator import CONTEXT_READ_LATENCY
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.pipeline import delay
 from rtl_gen.units.multiplier import Multiplier
@@ -53,8 +54,8 @@ class VectorBench(Elaboratable):
             m.submodules[name] = self.storage[name] = memory
             read = memory.read_port()
             m.d.comb += read.addr.eq(port.address)
-            more = CONTEXT_READ_LATENCY - 1 if name == "context" else 0
-            m.d.comb += port.data.eq(delay(m, read.data, more, name))
+            latency = CONTEXT_READ_LATENCY if name == "context" else MEMORY_READ_LATENCY
+            m.d.comb += port.data.eq(delay(m, read.data, latency - 1, name))
         return m
 
     @property

@@ -1,6 +1,7 @@
 """Timing of :class:`rtl_gen.units.context_accumulator.ContextAccumulator`."""
 
 from mla_hw.cycles.rounding_shifter import shifter_timing
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.cycles.timing import Timing
 
 __all__ = ["CONTEXT_READ_LATENCY", "HELD_LATENCY", "SHIFT_BITS", "context_accumulator_timing"]
@@ -8,7 +9,7 @@ __all__ = ["CONTEXT_READ_LATENCY", "HELD_LATENCY", "SHIFT_BITS", "context_accumu
 #: Bits of the shift amount.
 SHIFT_BITS = 6
 #: From an address of the context memory to its register behind the memory.
-HELD_LATENCY = 2
+HELD_LATENCY = MEMORY_READ_LATENCY
 #: From an element address at the port ``read`` to its sum: one more register joins the lanes.
 CONTEXT_READ_LATENCY = HELD_LATENCY + 1
 

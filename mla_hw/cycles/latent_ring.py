@@ -1,5 +1,6 @@
 """Timing of :class:`rtl_gen.units.latent_ring.LatentRing`."""
 
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.hardware import CoreConfig
 
 __all__ = [
@@ -10,10 +11,10 @@ __all__ = [
     "row_words",
 ]
 
-#: Cycles from a read request to its lanes: address, memory, register, rotator.
-LATENT_READ_LATENCY = 4
+#: Cycles from a read request to its lanes: address, memory (2), two halves of the rotator.
+LATENT_READ_LATENCY = MEMORY_READ_LATENCY + 3
 #: Cycles from a scale's address to the scale.
-LATENT_SCALE_LATENCY = 1
+LATENT_SCALE_LATENCY = MEMORY_READ_LATENCY
 #: Cycles from the accepted scale word of a block's last token to the cycle in which ``filled``
 #: counts the block; reads presented in that cycle see all of it.
 LATENT_FILL_LATENCY = 2

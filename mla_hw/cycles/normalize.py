@@ -6,6 +6,7 @@ from mla_hw.cycles.rounding_shifter import rounding_shifter_timing
 from mla_hw.cycles.sequencing import COMMAND_LATENCY, WALK_LATENCY
 from mla_hw.cycles.serial_divider import serial_divider_timing
 from mla_hw.cycles.serial_normalizer import serial_normalizer_timing
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.golden.normalize import RECIPROCAL_BITS
 from mla_hw.golden.softmax import SUM_BITS
 
@@ -16,7 +17,7 @@ SHIFT_BITS = 6
 #: Bits of the reciprocal, which reaches from 2^14 to below 2^15.
 QUOTIENT_BITS = RECIPROCAL_BITS + 1
 #: From the address of the head's sum to the sum.
-TOTAL_LATENCY = 1
+TOTAL_LATENCY = MEMORY_READ_LATENCY
 #: From the product to the output: rounding, saturation.
 RESULT_LATENCY = 2
 

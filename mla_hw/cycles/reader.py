@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
+from mla_hw.cycles.block_queue import BLOCK_QUEUE_TIMING
 from mla_hw.cycles.loader import LoaderModel
 from mla_hw.cycles.queue import QUEUE_TIMING
 from mla_hw.cycles.sdram import Sdram, SdramTiming
@@ -269,7 +270,7 @@ class ReaderModel:
         self.arrivals[path].extend(time + RECEIVE_LATENCY for time in times)
         if path is Path.WEIGHTS:
             return
-        offered = [time + RECEIVE_LATENCY + QUEUE_TIMING.latency for time in times]
+        offered = [time + RECEIVE_LATENCY + BLOCK_QUEUE_TIMING.latency for time in times]
         left = self.left[path]
         if path is Path.LOAD:
             left.extend(self._loader.take(offered))

@@ -1,6 +1,6 @@
 """Timing of :class:`rtl_gen.units.weight_fifo.WeightFifo`."""
 
-from mla_hw.cycles.queue import QUEUE_TIMING
+from mla_hw.cycles.block_queue import BLOCK_QUEUE_TIMING
 from mla_hw.cycles.timing import Timing
 from mla_hw.cycles.width_adapter import width_adapter_timing
 from mla_hw.hardware import CoreConfig
@@ -12,7 +12,7 @@ _NEVER = -1
 
 def weight_fifo_timing(config: CoreConfig) -> Timing:
     """From the beat that completes a word to that word, where nothing is before it."""
-    return QUEUE_TIMING.then(width_adapter_timing(config))
+    return BLOCK_QUEUE_TIMING.then(width_adapter_timing(config))
 
 
 def freed_cycle(arrival: int, freed_before: int = _NEVER, taken: int = _NEVER) -> int:
@@ -28,7 +28,7 @@ def freed_cycle(arrival: int, freed_before: int = _NEVER, taken: int = _NEVER) -
         Cycle in which the last but one of all words before this beat has been taken (the last one
         waits outside of the adapter). Left out for a beat that does not begin a word.
     """
-    return max(arrival + QUEUE_TIMING.latency, freed_before + 1, taken + 1)
+    return max(arrival + BLOCK_QUEUE_TIMING.latency, freed_before + 1, taken + 1)
 
 
 def word_cycle(config: CoreConfig, freed: int, taken: int = _NEVER) -> int:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mla_hw.cycles.output_buffer import OUTPUT_READ_LATENCY
 from mla_hw.hardware import BURST_BEATS
 
 __all__ = [
@@ -16,7 +17,7 @@ __all__ = [
 #: Cycles from the accepted command to the first AWVALID; further ones follow one per cycle.
 WRITER_ADDRESS_LATENCY = 2
 #: Cycles from the accepted command to the first WVALID; one beat per cycle while WREADY is high.
-WRITER_DATA_LATENCY = 3
+WRITER_DATA_LATENCY = OUTPUT_READ_LATENCY + 2
 #: Cycles from the last accepted write response to ``done``.
 WRITER_DONE_LATENCY = 1
 #: Cycles from ``done`` to the next command that can be accepted.

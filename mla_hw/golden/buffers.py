@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from mla_hw.golden.arithmetic import Ints
 from mla_hw.golden.latent_ring import place_latent
+from mla_hw.hardware import memory_slices
 
 if TYPE_CHECKING:
     from mla_hw.golden.interpreter import Machine
@@ -31,18 +32,18 @@ def memory_contents(machine: "Machine") -> dict[str, Ints]:
     """
     core = machine.core
     # In the order of the data, so that the first difference is close to its cause.
-    contents: dict[str, Ints] = {
-        "array_constants.memory": machine.constants,
-        "vector_constants.memory": machine.constants,
-        "rope_row.memory": machine.table.reshape(-1, 2),
-        "scratch.memory": machine.scratch,
+    contents: dict[str, Ints] = {"score_unit.running": machine.running_maxima}
+    simple: dict[str, Ints] = {
+        "array_constants": machine.constants,
+        "vector_constants": machine.constants,
+        "rope_row": machine.table.reshape(-1, 2),
+        "scratch": machine.scratch,
         "vector_engine.pack.staging": machine.staging,
-        "row_buffer.memory": _words(machine.row.astype(np.int64), core.port_bytes),
+        "row_buffer.words": machine.row.astype(np.int64).reshape(-1, core.port_bytes),
         **_ring(machine),
         "score_unit.scores": machine.scores,
         "score_unit.scales": machine.scales,
         "score_unit.maxima": machine.maxima,
-        "score_unit.running": machine.running_maxima,
         "vector_engine.softmax.state": np.array(
             [
                 0 if state is None else state.exponent & 0xFFFF | state.total << _EXPONENT_BITS
@@ -55,18 +56,25 @@ def memory_contents(machine: "Machine") -> dict[str, Ints]:
     contents["requantizer.constants"] = halves
     for lane in range(core.accumulator_lanes):
         contents[f"context_accumulator.lane_{lane}.table"] = _shift_table(machine, lane)
-        contents[f"context_accumulator.lane_{lane}.sums"] = machine.context[:, lane]
+        simple[f"context_accumulator.lane_{lane}.sums"] = machine.context[:, lane]
     for half, name in enumerate(("projection", "vector")):
         for lane in range(core.rows):
-            contents[f"activation_buffer.{name}_{lane}"] = machine.halves[half, :, lane]
-    contents["output_buffer.memory"] = _words(machine.output, core.port_bytes // 2)
+            simple[f"activation_buffer.{name}_{lane}"] = machine.halves[half, :, lane]
+    simple["output_buffer.words"] = machine.output.reshape(-1, core.port_bytes // 2)
+    for name, words in simple.items():
+        contents |= _slices(name, words)
     return contents
 
 
-def _words(elements: NDArray[np.int64], per_word: int) -> Ints:
-    """Group elements into memory words; the memory has at least two."""
-    words = elements.reshape(-1, per_word)
-    return np.concatenate([words, np.zeros((max(0, 2 - len(words)), per_word), np.int64)])
+def _slices(name: str, words: NDArray[np.int64]) -> dict[str, Ints]:
+    """Cut the contents of a memory into its slices; entries that nobody uses stay 0."""
+    depths = memory_slices(len(words))
+    padded = np.zeros((sum(depths), *words.shape[1:]), np.int64)
+    padded[: len(words)] = words
+    parts = np.split(padded, np.cumsum(depths)[:-1])
+    return {
+        f"{name}.memory{f'_{number}' if number else ''}": part for number, part in enumerate(parts)
+    }
 
 
 def _shift_table(machine: "Machine", lane: int) -> Ints:

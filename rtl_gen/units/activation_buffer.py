@@ -1,12 +1,14 @@
 """Activation buffer: int16 operands of the array, one lane per row."""
 
 from amaranth import *
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.layouts import activation_write_layout, element_layout, vector_write_layout
+from rtl_gen.units.simple_memory import SimpleMemory
 
 __all__ = ["ActivationBuffer", "activation_read_layout"]
 
@@ -110,40 +112,35 @@ class ActivationBuffer(wiring.Component):
         held = Signal.like(write, name=f"{half}_write", reset_less=True)
         en = Signal.like(write.en, name=f"{half}_en")
         m.d.sync += [held.eq(write), en.eq(write.en)]
-        # What is read while it is written has no meaning for whoever reads.
-        attrs: dict = {"no_rw_check": 1}
         read = []
         for lane in range(self.config.rows):
-            storage: memory.Memory = memory.Memory(
-                shape=signed(16),
-                depth=self.config.activation_depth,
-                init=[],
-                attrs=attrs,
+            m.submodules[f"{half}_{lane}"] = storage = SimpleMemory(
+                signed(16), self.config.activation_depth
             )
-            m.submodules[f"{half}_{lane}"] = storage
-            w_port, r_port = storage.write_port(), storage.read_port()
             m.d.comb += [
-                w_port.en.eq(en[lane]),
-                w_port.addr.eq(held.address),
-                w_port.data.eq(held.data[lane]),
-                r_port.addr.eq(address),
+                storage.w.en.eq(en[lane]),
+                storage.w.address.eq(held.address),
+                storage.w.data.eq(held.data[lane]),
+                storage.read.address.eq(address),
             ]
-            read.append(r_port.data)
+            read.append(storage.read.data)
         return read
 
     def _gather(self, m: Module, request, projection: list, vector: list) -> None:
         """Choose half and lane of what the memories give."""
-        # Cycle 2: the memories are slow, so that little follows them.
-        choice = Signal.like(request, reset_less=True)
+        # Cycles 1 and 2: memory. Cycle 3: half.
+        for number in range(MEMORY_READ_LATENCY):
+            later = Signal.like(request, name=f"request_{number}", reset_less=True)
+            m.d.sync += later.eq(request)
+            request = later
         held = Signal.like(self.a, reset_less=True)
-        m.d.sync += choice.eq(request)
         for lane, pair in enumerate(zip(projection, vector, strict=True)):
-            m.d.sync += held[lane].eq(Mux(choice.half, pair[1], pair[0]))
+            m.d.sync += held[lane].eq(Mux(request.half, pair[1], pair[0]))
 
-        # Cycle 3: lane.
+        # Cycle 4: lane.
         late = Signal.like(request, reset_less=True)
         rows = Signal.like(held, reset_less=True)
-        m.d.sync += late.eq(choice)
+        m.d.sync += late.eq(request)
         with m.If(late.single):
             m.d.sync += rows.as_value().eq(held[late.lane].as_unsigned())
         with m.Else():

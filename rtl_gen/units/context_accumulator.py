@@ -19,6 +19,7 @@ from mla_hw.hardware import CoreConfig
 from rtl_gen.layouts import context_sum_layout, read_port_signature, shift_control_layout
 from rtl_gen.pipeline import delay
 from rtl_gen.units.rounding_shifter import Shifter
+from rtl_gen.units.simple_memory import SimpleMemory
 
 __all__ = ["ContextAccumulator", "head_control_layout"]
 
@@ -83,12 +84,7 @@ class ContextLane(wiring.Component):
 
         config = self.config
         # Nobody reads what is being written: that is what the minimum distance is for.
-        attrs: dict = {"no_rw_check": 1}
-        sums: memory.Memory = memory.Memory(
-            shape=signed(CONTEXT_BITS), depth=config.context_depth, init=[], attrs=attrs
-        )
-        m.submodules.sums = sums
-        w_sums, r_sums = sums.write_port(), sums.read_port()
+        m.submodules.sums = sums = SimpleMemory(signed(CONTEXT_BITS), config.context_depth)
         slots = config.rows // config.accumulator_lanes
         table: memory.Memory = memory.Memory(
             shape=shift_control_layout(),
@@ -110,12 +106,10 @@ class ContextLane(wiring.Component):
         # Cycle 0: address of the sum that is held; cycle 1: address of the shift control.
         entry, _ = self._entry(m, self.i.head, "r")
         m.d.comb += [
-            r_sums.addr.eq(Mux(self.i.en, self.i.address, self.read_address)),
+            sums.read.address.eq(Mux(self.i.en, self.i.address, self.read_address)),
             r_table.addr.eq(delay(m, entry, HELD_LATENCY - 1, "entry")),
         ]
-        # Nothing but a register behind the memory, which is slow.
-        held = Signal(signed(CONTEXT_BITS), reset_less=True)
-        m.d.sync += held.eq(r_sums.data)
+        held = sums.read.data
         m.d.comb += self.held.eq(held)
 
         # Cycle 2: which one is shifted, and the shift.
@@ -147,9 +141,9 @@ class ContextLane(wiring.Component):
         w_cycle = context_accumulator_timing().latency - 1
         halve = delay(m, halve_before, 2, "halve_late")
         m.d.comb += [
-            w_sums.en.eq(delay(m, self.i.en, w_cycle, "en", reset_less=False)),
-            w_sums.addr.eq(delay(m, self.i.address, w_cycle, "address")),
-            w_sums.data.eq(Mux(halve, joined >> 1, joined)),
+            sums.w.en.eq(delay(m, self.i.en, w_cycle, "en", reset_less=False)),
+            sums.w.address.eq(delay(m, self.i.address, w_cycle, "address")),
+            sums.w.data.eq(Mux(halve, joined >> 1, joined)),
         ]
 
         return m

@@ -3,13 +3,16 @@
 from typing import Any
 
 from amaranth import *
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
-from mla_hw.cycles.latent_ring import LATENT_READ_LATENCY, row_words
+from mla_hw.cycles.latent_ring import row_words
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.hardware import CoreConfig
 from rtl_gen.layouts import read_port_signature
+from rtl_gen.pipeline import delay
+from rtl_gen.units.simple_memory import SimpleMemory
 from rtl_gen.units.width_adapter import column_word_layout
 
 __all__ = ["LatentRing", "ring_read_layout", "tile_layout"]
@@ -96,27 +99,18 @@ class LatentRing(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        # No block is read while it is written, so synthesis need not care about collisions.
-        attrs: dict = {"no_rw_check": 1}
+        # No block is read while it is written.
         banks = []
         for bank in range(self.config.columns):
-            storage: memory.Memory = memory.Memory(
-                shape=signed(8), depth=self.config.ring_depth, init=[], attrs=attrs
-            )
-            m.submodules[f"bank_{bank}"] = storage
-            banks.append((storage.write_port(), storage.read_port()))
-        storage = memory.Memory(
-            shape=SCALE_BITS,
-            depth=self.config.ring_blocks * self.config.columns,
-            init=[],
-            attrs=attrs,
+            banks.append(SimpleMemory(signed(8), self.config.ring_depth))
+            m.submodules[f"bank_{bank}"] = banks[-1]
+        m.submodules.scales = scales = SimpleMemory(
+            unsigned(SCALE_BITS), self.config.ring_blocks * self.config.columns
         )
-        m.submodules.scales = storage
-        scale_write, scale_read = storage.write_port(), storage.read_port()
-        m.d.comb += [scale_read.addr.eq(self.scale.address), self.scale.data.eq(scale_read.data)]
+        wiring.connect(m, wiring.flipped(self.scale), scales.read)
 
-        complete = self._write(m, [w_port for w_port, _ in banks], scale_write)
-        self._read(m, [r_port for _, r_port in banks])
+        complete = self._write(m, [bank.w for bank in banks], scales.w)
+        self._read(m, [bank.read for bank in banks])
         m.d.sync += self.filled.eq(self.filled + complete - self.release)
 
         return m
@@ -180,7 +174,7 @@ class LatentRing(wiring.Component):
             rotated.eq(_rotate(byte_lanes, index, -8)),
             address.eq(Cat(index, line)),
             data_en.eq(accept & (word < config.token_words)),
-            scales.addr.eq(Cat(index, block)),
+            scales.address.eq(Cat(index, block)),
             scales.data.eq(byte_lanes[:SCALE_BITS]),
             scale_en.eq(accept & scale_word),
             complete.eq(accept & scale_word & block_end),
@@ -188,7 +182,7 @@ class LatentRing(wiring.Component):
         for bank, w_port in enumerate(banks):
             m.d.comb += [
                 w_port.en.eq(data_en),
-                w_port.addr.eq(address),
+                w_port.address.eq(address),
                 w_port.data.eq(rotated.word_select(bank, 8)),
             ]
         m.d.comb += scales.en.eq(scale_en)
@@ -205,19 +199,19 @@ class LatentRing(wiring.Component):
         for bank, r_port in enumerate(banks):
             low = Signal(exact_log2(config.columns), name=f"low_{bank}", reset_less=True)
             m.d.sync += low.eq(Mux(self.read.column, bank - index, index))
-            m.d.comb += r_port.addr.eq(Cat(low, line))
+            m.d.comb += r_port.address.eq(Cat(low, line))
 
-        # Cycle 2: the memory is slow, so that nothing but a register follows it.
-        held = Signal(8 * config.columns, reset_less=True)
-        m.d.sync += held.eq(Cat(r_port.data for r_port in banks))
-
-        # Cycle 3: lane i is in bank (index + i) mod C, by column and by row.
-        for stage in range(LATENT_READ_LATENCY - 1):
-            turn = Signal.like(index, name=f"turn_{stage}", reset_less=True)
-            m.d.sync += turn.eq(index)
-            index = turn
-        lanes = Signal.like(held, reset_less=True)
-        m.d.sync += lanes.eq(_rotate(held, index, 8))
+        # Cycles 1 and 2: memory. Cycles 3 and 4: lane i is in bank (index + i) mod C, by column
+        # and by row; first the coarse bits of the rotation, then the fine ones.
+        turn = delay(m, index, 1 + MEMORY_READ_LATENCY, "turn")
+        fine = len(turn) // 2
+        coarse = Signal(8 * config.columns, reset_less=True)
+        lanes = Signal.like(coarse, reset_less=True)
+        banked = Cat(r_port.data for r_port in banks)
+        m.d.sync += [
+            coarse.eq(_rotate(banked, turn[fine:], 8 << fine)),
+            lanes.eq(_rotate(coarse, delay(m, turn[:fine], 1, "fine_turn"), 8)),
+        ]
         m.d.comb += self.b.as_value().eq(lanes)
 
 

@@ -9,6 +9,7 @@ from amaranth.lib.wiring import In, Out
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
 from mla_hw.cycles.norm import INVERSE_BITS, SHIFT_BITS, SQUARE_BITS
 from mla_hw.cycles.sequencing import OPERAND_LATENCY
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.hardware import CoreConfig
 from rtl_gen.layouts import (
     multiplier_signature,
@@ -146,9 +147,10 @@ class Norm(wiring.Component):
     def _sum(self, m, command, begin, valid):
         """Sum of squares. It begins with epsilon, which arrives before the first of them."""
         total = Signal(SQUARE_BITS, reset_less=True)
-        low_valid = delay(m, begin, 1, "low_valid", reset_less=False)
+        low_read = delay(m, begin, 1, "low_read", reset_less=False)
+        low_valid = delay(m, begin, MEMORY_READ_LATENCY, "low_valid", reset_less=False)
         high_valid = delay(m, low_valid, 1, "high_valid", reset_less=False)
-        m.d.comb += self.constants.address.eq(command.constant + low_valid)
+        m.d.comb += self.constants.address.eq(command.constant + low_read)
         with m.If(low_valid):
             m.d.sync += total.eq(self.constants.data)
         with m.If(high_valid):

@@ -3,12 +3,13 @@
 from typing import Any
 
 from amaranth import *
-from amaranth.lib import data, memory, wiring
+from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In
 from amaranth.utils import exact_log2
 
 from mla_hw.errors import ConfigError
 from rtl_gen.layouts import read_port_signature
+from rtl_gen.units.simple_memory import SimpleMemory
 
 __all__ = ["OutputBuffer", "output_element_layout"]
 
@@ -73,29 +74,28 @@ class OutputBuffer(wiring.Component):
         m = Module()
 
         bits = 8 * self.port_bytes
-        # A memory of depth 1 would have no address.
-        # The writer reads only what is complete, so collisions have no meaning.
-        attrs: dict = {"no_rw_check": 1}
-        storage: memory.Memory = memory.Memory(
-            shape=bits, depth=max(self.words, 2), init=[], attrs=attrs
-        )
-        m.submodules.memory = storage
-        w_port, r_port = storage.write_port(), storage.read_port()
-        m.d.comb += [r_port.addr.eq(self.read.address), self.read.data.eq(r_port.data)]
+        # The writer reads only what is complete.
+        m.submodules.words = storage = SimpleMemory(unsigned(bits), self.words)
+        wiring.connect(m, wiring.flipped(self.read), storage.read)
 
         slot_bits = exact_log2(bits // self.element_bits)
         slot, index = self.i.index[:slot_bits], self.i.index[slot_bits:]
         started = Signal()
-        current = Signal.like(w_port.addr, reset_less=True)
+        current = Signal.like(storage.w.address, reset_less=True)
         word = Signal(bits, reset_less=True)
 
         # Cycle 0: join. Cycle 1: write.
-        m.d.sync += w_port.en.eq(self.i.en)
+        w_en = Signal()
+        m.d.sync += w_en.eq(self.i.en)
         with m.If(self.i.en):
             m.d.sync += [started.eq(1), current.eq(index)]
             with m.If(~started | (current != index)):
                 m.d.sync += word.eq(0)
             m.d.sync += word.word_select(slot, self.element_bits).eq(self.i.data)
-        m.d.comb += [w_port.addr.eq(current), w_port.data.eq(word)]
+        m.d.comb += [
+            storage.w.en.eq(w_en),
+            storage.w.address.eq(current),
+            storage.w.data.eq(word),
+        ]
 
         return m

@@ -3,7 +3,7 @@
 from typing import Any
 
 from amaranth import *
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
@@ -15,6 +15,7 @@ from mla_hw.cycles.pack import (
     VALUE_LATENCY,
 )
 from mla_hw.cycles.sequencing import OPERAND_LATENCY
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.layouts import multiplier_signature, read_port_signature, vector_command_layout
@@ -23,6 +24,7 @@ from rtl_gen.sequencing import take_command, walk
 from rtl_gen.units.rounding_shifter import RoundingShifter
 from rtl_gen.units.serial_divider import SerialDivider
 from rtl_gen.units.serial_normalizer import SerialNormalizer
+from rtl_gen.units.simple_memory import SimpleMemory
 
 __all__ = ["ROW_TARGET", "Pack", "packed_layout", "row_write_layout"]
 
@@ -154,22 +156,20 @@ class Pack(wiring.Component):
     def _read(self, m, command, begin, start, measuring):
         """Read the row once and bring the key to the unit of the latents."""
         depth = self.config.kv_lora_rank + self.config.qk_rope_head_dim
-        staging: Any = memory.Memory(shape=signed(16), depth=depth, init=[])
-        m.submodules.staging = staging
+        m.submodules.staging = staging = SimpleMemory(signed(16), depth)
         m.submodules.ratio_shifter = shifter = RoundingShifter(
             width=32, shift_bits=SHIFT_BITS, out_width=16
         )
-        w_port, r_port = staging.write_port(), staging.read_port()
         m.d.comb += [
-            w_port.en.eq(self.row_i.en),
-            w_port.addr.eq(self.row_i.index),
-            w_port.data.eq(self.row_i.data),
+            staging.w.en.eq(self.row_i.en),
+            staging.w.address.eq(self.row_i.index),
+            staging.w.data.eq(self.row_i.data),
         ]
 
         layout = data.StructLayout({"factor": 16, "shift": SHIFT_BITS})
         ratio: Any = Signal(layout, reset_less=True)
         m.d.comb += self.constants.address.eq(command.constant)
-        with m.If(delay(m, begin, 1, "ratio_valid", reset_less=False)):
+        with m.If(delay(m, begin, MEMORY_READ_LATENCY, "ratio_valid", reset_less=False)):
             m.d.sync += ratio.eq(self.constants.data)
 
         latent, latent_reading, latent_last = walk(
@@ -182,7 +182,7 @@ class Pack(wiring.Component):
             count=command.n,
             bound=depth,
         )
-        m.d.comb += r_port.addr.eq(Mux(key_reading, key, latent))
+        m.d.comb += staging.read.address.eq(Mux(key_reading, key, latent))
 
         # Latents pass through the multiplier like the key, times 1.
         reading = Cat(latent_reading | key_reading, key_reading)
@@ -190,7 +190,7 @@ class Pack(wiring.Component):
         operand = Signal(signed(16), reset_less=True)
         factor = Signal(signed(16), reset_less=True)
         m.d.sync += [
-            operand.eq(Mux(valid, r_port.data, 0)),
+            operand.eq(Mux(valid, staging.read.data, 0)),
             factor.eq(Mux(is_key, ratio.factor, valid)),
         ]
         flags = delay(

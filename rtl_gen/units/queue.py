@@ -17,9 +17,8 @@ class Queue(wiring.Component):
     ``i.ready`` does not depend on ``o.ready``: a full queue takes nothing in the cycle in which it
     gives, so that full throughput needs a depth of at least 2.
 
-    The memory has one write port and one registered read port, so that it fits block RAM as well
-    as LUT RAM. The read port looks ahead to the payload that will be the oldest one in the next
-    cycle.
+    For few payloads, which lie in LUT RAM; a long one is a :class:`BlockQueue`. The read port looks
+    ahead to the payload that will be the oldest one in the next cycle.
 
     Parameters
     ----------
@@ -90,7 +89,10 @@ class Queue(wiring.Component):
         # The read port does not see what is written in the same cycle.
         fresh = Signal(self.shape, reset_less=True)
         use_fresh = Signal()
-        m.d.sync += [fresh.eq(self.i.payload), use_fresh.eq(push & (w_port.addr == next_oldest))]
+        m.d.sync += [
+            fresh.eq(self.i.payload),
+            use_fresh.eq((self.level == 0) | ((self.level == 1) & pop)),
+        ]
         with m.If(use_fresh):
             m.d.comb += self.o.payload.eq(fresh)
         with m.Else():

@@ -8,6 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
 from mla_hw.cycles.rope import PRODUCT_LATENCY, RESULT_LATENCY
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.golden.rope import ROPE_FRACTION
 from mla_hw.hardware import CoreConfig
 from rtl_gen.arithmetic import round_shift, saturate
@@ -88,7 +89,7 @@ class Rope(wiring.Component):
         before = Signal(signed(16), reset_less=True)
         values = [Signal(signed(16), name=f"value_{i}", reset_less=True) for i in range(2)]
         factors = [Signal(signed(16), name=f"factor_{i}", reset_less=True) for i in range(2)]
-        load = delay(m, reading & odd, 1, "load", reset_less=False)
+        load = delay(m, reading & odd, MEMORY_READ_LATENCY, "load", reset_less=False)
         swap = delay(m, load, 1, "swap", reset_less=False)
         m.d.sync += before.eq(self.scratch.data)
         with m.If(load):

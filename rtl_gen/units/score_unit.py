@@ -6,6 +6,7 @@ from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from mla_hw.cycles.latent_ring import LATENT_SCALE_LATENCY
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
 from mla_hw.cycles.score_unit import SHIFT_BITS, score_timing, score_unit_timing
 from mla_hw.golden.score_unit import SCORE_BITS
@@ -14,6 +15,7 @@ from rtl_gen.layouts import read_port_signature, score_layout
 from rtl_gen.pipeline import delay
 from rtl_gen.units.multiplier import Multiplier
 from rtl_gen.units.rounding_shifter import RoundingShifter
+from rtl_gen.units.simple_memory import SimpleMemory
 
 __all__ = ["ScoreUnit"]
 
@@ -123,14 +125,10 @@ class ScoreUnit(wiring.Component):
         m = Module()
 
         writes = {}
-        for name, (shape, depth) in self.ports.items():
-            # Nobody reads what is being written.
-            attrs: dict = {"no_rw_check": 1}
-            storage: memory.Memory = memory.Memory(shape=shape, depth=depth, init=[], attrs=attrs)
-            m.submodules[name] = storage
-            reader, read = getattr(self, name), storage.read_port()
-            m.d.comb += [read.addr.eq(reader.address), reader.data.eq(read.data)]
-            writes[name] = storage.write_port()
+        for name, port in self.ports.items():
+            m.submodules[name] = storage = SimpleMemory(*port)
+            wiring.connect(m, wiring.flipped(getattr(self, name)), storage.read)
+            writes[name] = storage.w
 
         # One cycle before the score is there, and with it.
         score_at = score_timing().latency
@@ -139,7 +137,7 @@ class ScoreUnit(wiring.Component):
         score = self._score(m, en_before)
         m.d.comb += [
             writes["scores"].en.eq(en),
-            writes["scores"].addr.eq(delay(m, self.i.address, score_at, "address")),
+            writes["scores"].address.eq(delay(m, self.i.address, score_at, "address")),
             writes["scores"].data.eq(score),
         ]
         self._keep_maximum(m, score, en, writes["maxima"])
@@ -164,7 +162,9 @@ class ScoreUnit(wiring.Component):
             pre.i.eq(self.i.acc),
             pre.shift.eq(self.i.pre),
             product.a.eq(pre.o),
-            product.b.eq(delay(m, self.token_scale.data, narrow_at - 1, "scale")),
+            product.b.eq(
+                delay(m, self.token_scale.data, narrow_at - LATENT_SCALE_LATENCY, "scale")
+            ),
             post.i.eq(product.p),
             post.shift.eq(delay(m, self.i.post, product_at, "post_shift")),
         ]
@@ -192,7 +192,7 @@ class ScoreUnit(wiring.Component):
         w_running, r_running = running.write_port(), running.read_port()
 
         # One cycle before the score: the row's maximum is read, unless it is the one that is held.
-        head_before = delay(m, self.i.head[: len(write.addr)], score_at - 1, "head")
+        head_before = delay(m, self.i.head[: len(write.address)], score_at - 1, "head")
         head = delay(m, head_before, 1, "head_score")
         held_head = Signal.like(head, reset_less=True)
         last_row = Mux(en, head[:row_bits], held_head[:row_bits])
@@ -218,7 +218,7 @@ class ScoreUnit(wiring.Component):
             w_running.addr.eq(held_head[:row_bits]),
             w_running.data.eq(held),
             write.en.eq(w_en),
-            write.addr.eq(held_head),
+            write.address.eq(held_head),
             write.data.eq(held),
         ]
 
@@ -233,8 +233,9 @@ class ScoreUnit(wiring.Component):
                     m.d.sync += base.eq(group * config.tile_limit)
         address = Signal.like(base, reset_less=True)
         m.d.sync += address.eq(base + delay(m, self.i.token, 1, "token"))
+        latency = LATENT_SCALE_LATENCY + 1
         m.d.comb += [
-            write.en.eq(delay(m, self.i.en, 2, "en_scale", reset_less=False)),
-            write.addr.eq(address),
+            write.en.eq(delay(m, self.i.en, latency, "en_scale", reset_less=False)),
+            write.address.eq(delay(m, address, latency - 2, "scale_address")),
             write.data.eq(delay(m, self.token_scale.data, 1, "scale_copy")),
         ]

@@ -1,5 +1,8 @@
 """A memory with one write port and one read port."""
 
+from functools import reduce
+from itertools import accumulate
+from operator import or_
 from typing import Any
 
 from amaranth import *
@@ -7,6 +10,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In
 
 from mla_hw.cycles.simple_memory import SIMPLE_MEMORY_TIMING
+from mla_hw.hardware import memory_slices
 from rtl_gen.layouts import read_port_signature
 
 __all__ = ["SimpleMemory", "memory_write_layout"]
@@ -18,16 +22,19 @@ def memory_write_layout(shape: object, depth: int) -> data.StructLayout:
 
 
 class SimpleMemory(wiring.Component):
-    """Scratch, RoPE row and layer constants: ``depth`` entries, written and read one at a time.
+    """``depth`` entries, written and read one at a time, with a register behind the memory.
 
-    Data follow the read address by one cycle; an entry written in cycle t is seen by addresses from
-    cycle t+1 on.
+    Data follow the read address by :py:`timing.latency` cycles; an entry written in cycle t is
+    seen by addresses from cycle t+1 on. What is read in the cycle of its write has no meaning.
+    Throughput is one write and one read per cycle; nothing stalls.
 
     Parameters
     ----------
     shape : shape-like
         Of an entry.
     depth : int
+    distributed : bool
+        Build it from look-up tables.
 
     Members
     -------
@@ -38,8 +45,9 @@ class SimpleMemory(wiring.Component):
     w: Any
     read: Any
 
-    def __init__(self, shape: object, depth: int) -> None:
+    def __init__(self, shape: object, depth: int, *, distributed: bool = False) -> None:
         self.shape, self.depth = shape, depth
+        self.distributed = distributed
         self.timing = SIMPLE_MEMORY_TIMING
         super().__init__({
             "w": In(memory_write_layout(shape, depth)),
@@ -49,15 +57,46 @@ class SimpleMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        storage: memory.Memory = memory.Memory(shape=self.shape, depth=self.depth, init=[])
-        m.submodules.memory = storage
-        w_port, r_port = storage.write_port(), storage.read_port()
-        m.d.comb += [
-            w_port.en.eq(self.w.en),
-            w_port.addr.eq(self.w.address),
-            w_port.data.eq(self.w.data),
-            r_port.addr.eq(self.read.address),
-            self.read.data.eq(r_port.data),
-        ]
+        # Nobody reads what is being written, so synthesis need not care about collisions.
+        attrs: dict = {"no_rw_check": 1}
+        if self.distributed:
+            attrs["ram_style"] = "distributed"
+        slices = [max(self.depth, 2)] if self.distributed else memory_slices(self.depth)
+        data_o = Value.cast(self.read.data)
+        chosen = _slice_of(self.read.address, slices)
+        writes = _slice_of(self.w.address, slices)
+        held = []
+        for number, depth in enumerate(slices):
+            storage: memory.Memory = memory.Memory(
+                shape=len(data_o), depth=depth, init=[], attrs=attrs
+            )
+            m.submodules["memory" if number == 0 else f"memory_{number}"] = storage
+            w_port, r_port = storage.write_port(), storage.read_port()
+            m.d.comb += [
+                w_port.en.eq(self.w.en & writes[number]),
+                w_port.addr.eq(self.w.address),
+                w_port.data.eq(self.w.data),
+                r_port.addr.eq(self.read.address),
+            ]
+            held.append(Signal(len(data_o), name=f"held_{number}", reset_less=True))
+            m.d.sync += held[-1].eq(r_port.data)
+        which = Signal(len(slices), name="which", reset_less=True)
+        which_held = Signal(len(slices), name="which_held", reset_less=True)
+        if len(slices) == 1:
+            m.d.comb += data_o.eq(held[0])
+        else:
+            m.d.sync += [which.eq(chosen), which_held.eq(which)]
+            masked = [word & which_held[i].replicate(len(word)) for i, word in enumerate(held)]
+            m.d.comb += data_o.eq(reduce(or_, masked))
 
         return m
+
+
+def _slice_of(address: Value, slices: list[int]) -> Value:
+    """Return, one bit per slice, which one an address lies in."""
+    ends = list(accumulate(slices))
+    below = [address < end for end in ends[:-1]]
+    return Cat(
+        (below[i] if i < len(below) else C(1)) & ~(below[i - 1] if i else C(0))
+        for i in range(len(slices))
+    )

@@ -4,7 +4,7 @@ from itertools import pairwise
 from typing import Any
 
 from amaranth import *
-from amaranth.lib import data, memory, stream, wiring
+from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
@@ -31,6 +31,7 @@ from rtl_gen.pipeline import delay
 from rtl_gen.sequencing import take_command, walk
 from rtl_gen.units.context_accumulator import head_control_layout
 from rtl_gen.units.rounding_shifter import Shifter
+from rtl_gen.units.simple_memory import SimpleMemory
 from rtl_gen.units.softmax_state import EXPONENT, SoftmaxState, head_state_layout
 
 __all__ = ["Softmax"]
@@ -129,16 +130,14 @@ class Softmax(wiring.Component):
 
     def _hold_state(self, m, update):
         """Keep exponent and sum of every head; the sums may be read between commands."""
-        state: Any = memory.Memory(shape=head_state_layout(), depth=self.depth, init=[])
-        m.submodules.state = state
-        w_port, r_port = state.write_port(), state.read_port()
+        m.submodules.state = state = SimpleMemory(head_state_layout(), self.depth)
         m.d.comb += [
-            r_port.addr.eq(Mux(update.i.en, update.held.address, self.totals.address)),
-            update.held.data.eq(r_port.data),
-            self.totals.data.eq(r_port.data.total),
-            w_port.en.eq(update.write.en),
-            w_port.addr.eq(update.write.address),
-            w_port.data.eq(update.write.data),
+            state.read.address.eq(Mux(update.i.en, update.held.address, self.totals.address)),
+            update.held.data.eq(state.read.data),
+            self.totals.data.eq(state.read.data.total),
+            state.w.en.eq(update.write.en),
+            state.w.address.eq(update.write.address),
+            state.w.data.eq(update.write.data),
         ]
 
     def _step_through(self, m, command, begin):
@@ -198,12 +197,12 @@ class Softmax(wiring.Component):
         segment = fraction[_LOW_BITS:]
         valid = delay(m, reading, TABLE_LATENCY - 1, "distance_valid", reset_less=False)
         m.d.sync += [
-            # Cycle 1: the score, and the exponent of the maximum.
+            # The score, and the exponent of the maximum.
             score.eq(self.scores.data),
             exponent.eq((self.maxima.data >> SCORE_FRACTION) + 1),
-            # Cycle 2: always positive, as no score exceeds the maximum.
+            # One cycle later: always positive, as no score exceeds the maximum.
             distance.eq((exponent << SCORE_FRACTION) - score),
-            # Cycle 3: the segment.
+            # Two cycles later: the segment.
             base.eq(bases[segment]),
             slope.eq(Mux(valid, slopes[segment], 0)),
             low.eq(Mux(valid, fraction[:_LOW_BITS], 0)),

@@ -6,6 +6,7 @@ from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.cycles.softmax_state import LEAST_TOTAL_DELAY, SHIFT_BITS, softmax_state_timing
 from mla_hw.errors import ConfigError
 from mla_hw.golden.softmax import SUM_BITS
@@ -110,18 +111,19 @@ class SoftmaxState(wiring.Component):
         m.d.comb += self.held.address.eq(self.i.head)
         with m.If(cycle[0]):
             m.d.sync += tile.eq(self.i)
-        with m.If(cycle[1]):
+        read = MEMORY_READ_LATENCY
+        with m.If(cycle[read]):
             m.d.sync += held.eq(self.held.data)
-        with m.If(cycle[2]):
+        with m.If(cycle[read + 1]):
             m.d.sync += delta.eq(tile.exponent - held.exponent)
-        with m.If(cycle[3]):
+        with m.If(cycle[read + 2]):
             m.d.sync += [
                 control.first.eq(tile.first),
                 control.swap.eq(swap),
                 gap.eq(Mux(tile.first, 0, abs(delta))),
                 exponent.eq(Mux(swap | tile.first, tile.exponent, held.exponent)),
             ]
-        with m.If(cycle[4]):
+        with m.If(cycle[read + 3]):
             m.d.sync += control.shift.eq(Mux(far, (1 << SHIFT_BITS) - 1, gap[:SHIFT_BITS]))
 
         # With the tile's sum: shift the smaller one, round, add, keep below 2 ** SUM_BITS.

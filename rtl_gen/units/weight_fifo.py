@@ -6,7 +6,7 @@ from amaranth.lib.wiring import In, Out, connect, flipped
 
 from mla_hw.cycles.weight_fifo import weight_fifo_timing
 from mla_hw.hardware import CoreConfig
-from rtl_gen.units.queue import Queue
+from rtl_gen.units.block_queue import BlockQueue
 from rtl_gen.units.width_adapter import WidthAdapter, column_word_layout, port_word_layout
 
 __all__ = ["WeightFifo"]
@@ -15,9 +15,10 @@ __all__ = ["WeightFifo"]
 class WeightFifo(wiring.Component):
     """Hold streamed weights until the array takes them, C bytes at a time.
 
-    The latency is two cycles (:mod:`mla_hw.cycles.weight_fifo`), the throughput that of the
-    :class:`~rtl_gen.units.width_adapter.WidthAdapter` behind the memory. No path leads from
-    ``o.ready`` to the memory or to ``i.ready``.
+    Latency (:mod:`mla_hw.cycles.weight_fifo`) and throughput are those of a
+    :class:`~rtl_gen.units.block_queue.BlockQueue` and a
+    :class:`~rtl_gen.units.width_adapter.WidthAdapter` behind it. No path leads from ``o.ready`` to
+    the memory or to ``i.ready``.
 
     Parameters
     ----------
@@ -48,7 +49,7 @@ class WeightFifo(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        m.submodules.queue = queue = Queue(
+        m.submodules.queue = queue = BlockQueue(
             port_word_layout(self.config), self.config.weight_fifo_depth
         )
         m.submodules.adapter = adapter = WidthAdapter(self.config)

@@ -7,6 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import exact_log2
 
+from mla_hw.cycles.output_buffer import OUTPUT_READ_LATENCY
 from mla_hw.hardware import BURST_BEATS, CoreConfig
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.axi import (
@@ -16,14 +17,15 @@ from rtl_gen.axi import (
     is_error,
 )
 from rtl_gen.layouts import ADDRESS_BITS, read_port_signature, writer_command_layout
+from rtl_gen.pipeline import delay
 from rtl_gen.units.queue import Queue
 
 __all__ = ["Writer"]
 
 _OUTPUT = FIELDS["target"].choices.index("output")
 #: Port words between buffer and W channel. A read starts only if there is room for it and for the
-#: word that may be on its way; three would do for one beat per cycle, and cost as much.
-_READ_AHEAD = 4
+#: words that may be on their way; four would do for one beat per cycle, and cost as much.
+_READ_AHEAD = 8
 
 
 class Writer(wiring.Component):
@@ -151,9 +153,9 @@ class Writer(wiring.Component):
         place = Signal(range(BURST_BEATS), reset_less=True)  # beat address within a burst
         reading = Signal()
         arriving = Signal()
-        arriving_last = Signal(reset_less=True)
+        arriving_last, reading_last = Signal(), Signal(reset_less=True)
         m.d.comb += [
-            reading.eq((remaining != 0) & (words.level < _READ_AHEAD - 1)),
+            reading.eq((remaining != 0) & (words.level < _READ_AHEAD - OUTPUT_READ_LATENCY)),
             self.row.address.eq(index),
             self.output.address.eq(index),
             words.i.valid.eq(arriving),
@@ -161,8 +163,11 @@ class Writer(wiring.Component):
             words.i.p.last.eq(arriving_last),
         ]
         m.d.sync += [
-            arriving.eq(reading),
-            arriving_last.eq((place == BURST_BEATS - 1) | (remaining == 1)),
+            reading_last.eq((place == BURST_BEATS - 1) | (remaining == 1)),
+        ]
+        m.d.comb += [
+            arriving.eq(delay(m, reading, OUTPUT_READ_LATENCY, "arriving", reset_less=False)),
+            arriving_last.eq(delay(m, reading_last, OUTPUT_READ_LATENCY - 1, "last")),
         ]
         with m.If(accepted):
             m.d.sync += [

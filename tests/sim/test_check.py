@@ -93,12 +93,12 @@ def test_equal(run):
     ("name", "place", "element"),
     [
         ("dispatcher.memory", 13, (13,)),
-        ("output_buffer.memory", 5, (1, 1)),
-        ("latent_ring.bank_1", 3, (3,)),
+        ("output_buffer.words.memory", 5, (1, 1)),
+        ("latent_ring.bank_1.memory", 3, (3,)),
         ("requantizer.constants", 6, (1, 2)),
         ("score_unit.running", 1, (1,)),
         ("context_accumulator.lane_0.table", 1, (1,)),
-        ("activation_buffer.vector_2", 7, (7,)),
+        ("activation_buffer.vector_2.memory", 7, (7,)),
     ],
 )
 def test_buffer(run, name, place, element):
@@ -109,9 +109,9 @@ def test_buffer(run, name, place, element):
 
 
 def test_cause_comes_before_effect(run):
-    for name in ("output_buffer.memory", "scratch.memory", "latent_ring.scales"):
+    for name in ("output_buffer.words.memory", "scratch.memory", "latent_ring.scales.memory"):
         run.memories[name].words[1] ^= 1
-    assert run.difference().buffer == "latent_ring.scales"
+    assert run.difference().buffer == "latent_ring.scales.memory"
 
 
 @pytest.mark.parametrize(("region", "offset"), [("y", 17), ("cache", 9)])

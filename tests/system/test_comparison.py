@@ -65,7 +65,7 @@ def test_one_weight(core):
     offset = start + (2 + step) * design.core.columns + lane
     difference = run(core, "weights", offset, 0x40, token=1)
     per_word = design.core.port_bytes // 2
-    assert difference.buffer == "output_buffer.memory"
+    assert difference.buffer == "output_buffer.words.memory"
     assert difference.element == (CHANNEL // per_word, CHANNEL % per_word)
 
 
@@ -74,7 +74,7 @@ def test_one_requantise_constant(core):
     start, lane = tile_offset(design, "y", CHANNEL)
     difference = run(core, "weights", start + 2 * lane + 1, 0x20, token=2)
     per_word = design.core.port_bytes // 2
-    assert difference.buffer == "output_buffer.memory"
+    assert difference.buffer == "output_buffer.words.memory"
     assert difference.element == (CHANNEL // per_word, CHANNEL % per_word)
 
 
@@ -96,5 +96,5 @@ def test_one_cache_byte(core):
     difference = run(core, "cache", offset, 0x10, token=2)
     # Tokens 0 and 1 have filled one block each.
     bank, address = place_latent(design.core, 2, token, channel)
-    assert difference.buffer == f"latent_ring.bank_{bank}"
+    assert difference.buffer == f"latent_ring.bank_{bank}.memory"
     assert difference.element == (int(address),)

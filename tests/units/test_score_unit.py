@@ -8,7 +8,9 @@ from amaranth import Elaboratable, Module
 from amaranth.lib.memory import Memory
 
 from mla_hw.cycles.score_unit import MAXIMUM_DISTANCE, score_timing
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.golden.score_unit import SCORE_BITS, scale_scores
+from rtl_gen.pipeline import delay
 from rtl_gen.units.score_unit import ScoreUnit
 from tests.configs import ODD, SMALL, WIDE, small_core
 from tests.streams import convert, simulate
@@ -36,7 +38,7 @@ class RingAndScoreUnit(Elaboratable):
         read = ring.read_port()
         m.d.comb += [
             read.addr.eq(unit.token_scale.address),
-            unit.token_scale.data.eq(read.data),
+            unit.token_scale.data.eq(delay(m, read.data, MEMORY_READ_LATENCY - 1, "scale")),
         ]
         return m
 
@@ -59,9 +61,9 @@ async def present(ctx, unit, **fields):
 
 
 async def read(ctx, port, address):
-    """Present an address and return the data of the next cycle."""
+    """Present an address and return its data."""
     ctx.set(port.address, address)
-    await ctx.tick()
+    await ctx.tick().repeat(MEMORY_READ_LATENCY)
     return ctx.get(port.data)
 
 
@@ -185,7 +187,7 @@ def test_latency(early):
             (unit.scales, SMALL.tile_limit + 3),
         ):
             ctx.set(port.address, address)
-        await ctx.tick().repeat(unit.timing.latency - early)
+        await ctx.tick().repeat(unit.timing.latency + MEMORY_READ_LATENCY - 1 - early)
         assert ctx.get(unit.maxima.data) == (0 if early else 77)
         assert ctx.get(unit.scores.data) == 77
         assert ctx.get(unit.scales.data) == 1

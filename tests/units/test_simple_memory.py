@@ -2,10 +2,28 @@ import numpy as np
 import pytest
 from amaranth import signed
 
+from mla_hw.hardware import memory_slices
 from rtl_gen.units.simple_memory import SimpleMemory
 from tests.streams import simulate
 
-SHAPES = {"scratch": (signed(16), 120), "table": (32, 4), "two": (8, 2)}
+SHAPES = {
+    "scratch": (signed(16), 120),
+    "table": (32, 4),
+    "two": (8, 2),
+    "two_slices": (signed(16), 1100),
+    "three_slices": (24, 2570),
+}
+# Powers of two, the rest, and what is rounded up.
+SLICES = {
+    1: [1],
+    512: [512],
+    513: [512, 2],
+    1000: [1024],
+    2560: [2048, 512],
+    2570: [2048, 512, 10],
+    16128: [16384],
+    40000: [16384, 16384, 8192],
+}
 
 
 @pytest.mark.parametrize(("shape", "depth"), SHAPES.values(), ids=SHAPES)
@@ -30,3 +48,9 @@ def test_matches_an_array(shape, depth):
             assert ctx.get(dut.read.data) == expected[address]
 
     simulate(dut, testbench)
+
+
+@pytest.mark.parametrize(("depth", "slices"), SLICES.items())
+def test_slices(depth, slices):
+    assert memory_slices(depth) == [max(part, 2) for part in slices]
+    assert sum(slices) >= depth

@@ -4,6 +4,7 @@ from itertools import cycle
 import numpy as np
 import pytest
 
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.cycles.softmax import HEAD_INTERVAL, softmax_cycles
 from mla_hw.golden.score_unit import SCORE_BITS, SCORE_FRACTION
 from mla_hw.golden.softmax import ShiftControl, softmax_tile
@@ -158,7 +159,7 @@ def test_state_matches_golden_over_many_tiles(name, spread):
     async def finish(ctx):
         for head, state in states.items():
             ctx.set(dut.dut.totals.address, head)
-            await ctx.tick()
+            await ctx.tick().repeat(MEMORY_READ_LATENCY)
             assert ctx.get(dut.dut.totals.data) == state.total
 
     expected = [tile.expect(item, states) for tile, item in pairs]

@@ -5,10 +5,12 @@ import pytest
 from amaranth import Elaboratable, Module
 from amaranth.lib.memory import Memory
 
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.cycles.softmax_state import LEAST_TOTAL_DELAY
 from mla_hw.errors import ConfigError
 from mla_hw.golden.score_unit import SCORE_FRACTION
 from mla_hw.golden.softmax import SUM_BITS, ShiftControl, softmax_tile
+from rtl_gen.pipeline import delay
 from rtl_gen.units.softmax_state import SoftmaxState, head_state_layout
 from tests.configs import ODD, SMALL, WIDE
 from tests.streams import convert, simulate
@@ -32,7 +34,7 @@ class StateBench(Elaboratable):
         read, write = self.state.read_port(), self.state.write_port()
         m.d.comb += [
             read.addr.eq(self.dut.held.address),
-            self.dut.held.data.eq(read.data),
+            self.dut.held.data.eq(delay(m, read.data, MEMORY_READ_LATENCY - 1, "held")),
             write.en.eq(self.dut.write.en),
             write.addr.eq(self.dut.write.address),
             write.data.eq(self.dut.write.data),
@@ -101,8 +103,8 @@ def test_matches_golden(name, total_delay):
 
 
 def test_rejects_a_sum_that_comes_too_early():
-    with pytest.raises(ConfigError, match="total_delay must be at least 4, not 3"):
-        SoftmaxState(SMALL, total_delay=3)
+    with pytest.raises(ConfigError, match="total_delay must be at least 5, not 4"):
+        SoftmaxState(SMALL, total_delay=4)
 
 
 @pytest.mark.parametrize("name", CONFIGS)

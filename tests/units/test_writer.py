@@ -5,6 +5,7 @@ from amaranth.lib import stream
 from amaranth.lib.memory import Memory
 from amaranth.lib.wiring import Component, In, Out, connect, flipped
 
+from mla_hw.cycles.output_buffer import OUTPUT_READ_LATENCY
 from mla_hw.cycles.writer import (
     WRITER_ADDRESS_LATENCY,
     WRITER_DATA_LATENCY,
@@ -16,6 +17,7 @@ from mla_hw.cycles.writer import (
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.axi import axi4_write_signature
 from rtl_gen.layouts import writer_command_layout
+from rtl_gen.pipeline import delay
 from rtl_gen.units.writer import Writer
 from tests.axi import AxiMemory, Pauses
 from tests.configs import ODD, SMALL, WIDE, small_core
@@ -64,7 +66,8 @@ class Bench(Component):
                 shape=8 * self.config.port_bytes, depth=len(words), init=words
             )
             read, port = storage.read_port(), getattr(writer, name)
-            m.d.comb += [read.addr.eq(port.address), port.data.eq(read.data)]
+            data = delay(m, read.data, OUTPUT_READ_LATENCY - 1, name)
+            m.d.comb += [read.addr.eq(port.address), port.data.eq(data)]
         return m
 
 
