@@ -8,8 +8,6 @@ their figures. A run that is not bit-exact ends the benchmark.
 """
 
 import argparse
-import json
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,13 +19,20 @@ from typing import Any
 import numpy as np
 
 import mla_hw
+from benchmarks.report import (
+    OUTPUT,
+    commit,
+    grouped,
+    markdown,
+    read_results,
+    say,
+    write_results,
+)
 from mla_hw.cycles.figures import phase_figures, roofline_efficiency
 from mla_hw.design import Design
 from mla_hw.errors import MlaHwError
 from tests.reference_cases import load_case, write_case
 
-OUTPUT = Path(__file__).parent / "results.json"
-README = Path(__file__).parents[1] / "README.md"
 BOARD = "lfe5u-85f-512m"
 HARDWARE = {"rows": 8, "columns": 16, "port_bytes": 16}
 SEED = 0
@@ -136,13 +141,6 @@ def measure(case: Case, core: Path) -> dict[str, Any]:
     }
 
 
-def commit() -> str:
-    """Return the commit that is measured, marked when files differ from it."""
-    git = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
-    result = subprocess.run(git, capture_output=True, text=True, check=False, cwd=OUTPUT.parent)
-    return result.stdout.strip() or "unknown"
-
-
 def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the figures as Markdown."""
     columns = (
@@ -157,7 +155,7 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
         "roofline efficiency",
         "simulated cycles/s",
     )
-    rows: list[tuple[str, ...]] = [columns, ("---",) * len(columns)]
+    rows: list[tuple[str, ...]] = [columns]
     for step in steps.values():
         phases = dict(step["phases"])
         attention = phases.pop("attention")
@@ -166,33 +164,15 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
             step["model"],
             str(step["cached"]),
             step["memory"],
-            _grouped(step["cycles"]),
-            _grouped(step["predicted"]),
+            grouped(step["cycles"]),
+            grouped(step["predicted"]),
             str(step["largest_difference"]),
             f"{100 * attention['array_utilisation']:.1f} %",
             f"{100 * min(port):.1f} to {100 * max(port):.1f} %",
             f"{100 * step['roofline_efficiency']:.1f} %",
-            _grouped(step["sim_cycles_per_second"]),
+            grouped(step["sim_cycles_per_second"]),
         ))
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
-
-
-def _grouped(number: int) -> str:
-    return f"{number:,}".replace(",", " ")
-
-
-def write_readme(text: str) -> None:
-    """Put the table between the marks in the README."""
-    before, mark, rest = README.read_text(encoding="utf-8").partition("<!-- bench -->\n")
-    _, end, after = rest.partition("<!-- /bench -->")
-    assert mark, "the README has lost the marks of the benchmark"
-    assert end, "the README has lost the marks of the benchmark"
-    README.write_text(f"{before}{mark}{text}{end}{after}", encoding="utf-8")
-
-
-def say(line: str) -> None:
-    """Show progress."""
-    print(f"  {line}", flush=True)
+    return markdown(rows)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -205,9 +185,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if unknown := set(options.cases) - set(names):
         parser.error(f"CASE: must be one of {', '.join(names)}, not {', '.join(sorted(unknown))}")
     wanted = [case for case in CASES if not options.cases or case.name in options.cases]
-    known: dict[str, Any] = {}
-    if options.output.exists():
-        known = json.loads(options.output.read_text(encoding="utf-8"))["steps"]
+    results = read_results(options.output)
+    known = dict(results.get("steps", {}))
     with tempfile.TemporaryDirectory() as folder:
         cores: dict[str, Path] = {}
         for case in wanted:
@@ -217,16 +196,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 root.mkdir()
                 cores[case.model] = generate(case.model, root)
             known[case.name] = {"commit": commit(), **measure(case, cores[case.model])}
-    result = {
-        "board": BOARD,
-        "hardware": HARDWARE,
-        "steps": {name: known[name] for name in names if name in known},
-    }
-    options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    text = table(result["steps"])
+    steps = {name: known[name] for name in names if name in known}
+    results |= {"board": BOARD, "hardware": HARDWARE, "steps": steps}
+    text = table(steps)
     print(text)
-    if options.output == OUTPUT:
-        write_readme(text)
+    write_results(options.output, results, "bench", text)
     return 0
 
 
