@@ -37,6 +37,9 @@ class OutputBuffer(wiring.Component):
         Bytes per port word, a power of two.
     element_bits : int
         Bits per element: 8 times a power of two, at most a port word.
+    shared_words : bool
+        Elements of a word may come with others between them: each is written alone, and what nobody
+        writes stays as it is, 0 at first.
 
     Members
     -------
@@ -52,7 +55,9 @@ class OutputBuffer(wiring.Component):
     i: data.View
     read: Any
 
-    def __init__(self, *, words: int, port_bytes: int, element_bits: int) -> None:
+    def __init__(
+        self, *, words: int, port_bytes: int, element_bits: int, shared_words: bool = False
+    ) -> None:
         if words < 1:
             raise ConfigError(f"Output buffer must hold at least 1 word, not {words}")
         bits = 8 * port_bytes
@@ -64,6 +69,7 @@ class OutputBuffer(wiring.Component):
         self.words = words
         self.port_bytes = port_bytes
         self.element_bits = element_bits
+        self.shared_words = shared_words
         layout = output_element_layout(
             words=words, port_bytes=port_bytes, element_bits=element_bits
         )
@@ -80,11 +86,20 @@ class OutputBuffer(wiring.Component):
             shape=bits, depth=max(self.words, 2), init=[], attrs=attrs
         )
         m.submodules.memory = storage
-        w_port, r_port = storage.write_port(), storage.read_port()
+        granularity = self.element_bits if self.shared_words else None
+        w_port, r_port = storage.write_port(granularity=granularity), storage.read_port()
         m.d.comb += [r_port.addr.eq(self.read.address), self.read.data.eq(r_port.data)]
 
         slot_bits = exact_log2(bits // self.element_bits)
         slot, index = self.i.index[:slot_bits], self.i.index[slot_bits:]
+        if self.shared_words:
+            m.d.sync += [
+                w_port.en.eq(Mux(self.i.en, 1 << slot, 0)),
+                w_port.addr.eq(index),
+                w_port.data.eq(self.i.data.replicate(1 << slot_bits)),
+            ]
+            return m
+
         started = Signal()
         current = Signal.like(w_port.addr, reset_less=True)
         word = Signal(bits, reset_less=True)

@@ -53,10 +53,13 @@ def loads_for(config, rng):
 def expected_writes(config, load):
     """Return what is written, in order: (port, address, lane, value)."""
     target, destination, elements, memory = load
-    values = load_elements(memory, target, elements)
     if target == "spread":
-        places = zip(*spread_places(destination, elements, config.spread_bits), strict=True)
-        return [(target, *place, value) for place, value in zip(places, values, strict=True)]
+        source, address, lane = spread_places(config, destination, elements)
+        values = load_elements(memory, target, int(source.max()) + 1)[source]
+        order = np.argsort(source)
+        writes = zip(address[order], lane[order], values[order], strict=True)
+        return [(target, *write) for write in writes]
+    values = load_elements(memory, target, elements)
     return [(target, destination + index, None, value) for index, value in enumerate(values)]
 
 
