@@ -27,7 +27,8 @@ class OutputBuffer(wiring.Component):
 
     Bit-exact with :func:`mla_hw.golden.output_buffer.gather_elements`: a word is cleared when
     elements begin to meet it after those of another word, so that padding is 0, whatever was there
-    before. One element per cycle; latencies are in :mod:`mla_hw.cycles.output_buffer`.
+    before; with ``shared_words`` never. One element per cycle; latencies are in
+    :mod:`mla_hw.cycles.output_buffer`.
 
     Parameters
     ----------
