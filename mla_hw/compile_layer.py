@@ -23,7 +23,14 @@ from mla_hw.quant import QuantizedLayer, calibrate, fold, quantize
 from mla_hw.registers import POSITION_BITS
 from mla_hw.schedule import Schedule, schedule_layer
 
-__all__ = ["DEFAULT_CONTEXT", "CompiledLayer", "check_context", "compile_layer", "plan_layer"]
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "CompiledLayer",
+    "check_context",
+    "check_query_rows",
+    "compile_layer",
+    "plan_layer",
+]
 
 DEFAULT_CONTEXT = 4096
 _CALIBRATION_ROWS = 64
@@ -71,6 +78,29 @@ def check_context(config: ModelConfig, context: int | None) -> int:
     return context
 
 
+def check_query_rows(
+    hardware: HardwareConfig, context: int, query_rows: int, *, same_sequence: bool
+) -> None:
+    """Refuse query rows that array or context have no room for.
+
+    Raises
+    ------
+    ConfigError
+        Names the option.
+    """
+    if not 1 <= check_count("--rows:", query_rows) <= hardware.rows:
+        raise ConfigError(
+            f"--rows: must be from 1 to {hardware.rows}, the rows of the array (rows, "
+            f"--hardware), not {query_rows}"
+        )
+    if same_sequence and query_rows < 2:
+        raise ConfigError("--same-sequence: needs --rows of at least 2, the tokens of a step")
+    if same_sequence and query_rows > context:
+        raise ConfigError(
+            f"--context: must be at least --rows = {query_rows} with --same-sequence, not {context}"
+        )
+
+
 def plan_layer(
     config: ModelConfig,
     hardware: HardwareConfig,
@@ -103,12 +133,7 @@ def plan_layer(
         the largest context that fits.
     """
     context = check_context(config, context)
-    if same_sequence and query_rows < 2:
-        raise ConfigError("--same-sequence: needs --rows of at least 2, the tokens of a step")
-    if same_sequence and query_rows > context:
-        raise ConfigError(
-            f"--context: must be at least --rows = {query_rows} with --same-sequence, not {context}"
-        )
+    check_query_rows(hardware, context, query_rows, same_sequence=same_sequence)
     schedule = schedule_layer(
         config, hardware, multiplier=multiplier, pass_groups=pass_groups, query_rows=query_rows
     )

@@ -12,7 +12,8 @@ from mla_hw.checkpoint import LayerWeights, load_model
 from mla_hw.cli.arrays import read_rows
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
 from mla_hw.cli.versions import project_version, tool_versions
-from mla_hw.compile_layer import CompiledLayer, check_context, compile_layer
+from mla_hw.compile_layer import CompiledLayer, check_context, check_query_rows, compile_layer
+from mla_hw.config import ModelConfig
 from mla_hw.cycles.predict import predict
 from mla_hw.design import Design
 from mla_hw.errors import CapacityError, ConfigError
@@ -25,7 +26,7 @@ from rtl_gen.accelerator import Accelerator
 from rtl_gen.resources import check_device
 from rtl_gen.verilog import emit_verilog, instantiation_template, port_table
 
-__all__ = ["GenerateReport", "generate", "read_hardware"]
+__all__ = ["GenerateReport", "fitting_groups", "generate", "read_hardware"]
 
 TOP = "accelerator"
 
@@ -116,6 +117,7 @@ def generate(
     else:
         calibrated = read_rows(calibration, "--calibration", weights.config.hidden_size)
     context = check_context(weights.config, context)
+    check_query_rows(settings, context, rows, same_sequence=same_sequence)
     say(f"compile layer {layer} of {checkpoint} for {chosen.name}")
     compiled = _compile(
         weights,
@@ -197,36 +199,47 @@ def _compile(
     query_rows: int,
     **options: Any,
 ) -> CompiledLayer:
-    """Take as many head groups per pass as activation buffer and block RAM hold."""
-    multiplier = board.device.family
-    groups: int | None = None
-    while True:
-        core = schedule_layer(
-            weights.config,
-            hardware,
-            multiplier=multiplier,
-            pass_groups=groups,
-            query_rows=query_rows,
-        ).core
-        groups = core.groups
-        try:
-            check_device(core, board.device, board.name)
-            break
-        except CapacityError as error:
-            if error.unit != "block RAMs" or groups == 1:
-                raise
-            groups -= 1
     return compile_layer(
         weights,
         hardware,
-        multiplier=multiplier,
-        pass_groups=groups,
+        multiplier=board.device.family,
+        pass_groups=fitting_groups(weights.config, hardware, board, query_rows),
         memory_bytes=board.memory.size_bytes,
         memory_name=f"memory of {board.name}",
         board=board.name,
         query_rows=query_rows,
         **options,
     )
+
+
+def fitting_groups(
+    config: ModelConfig, hardware: HardwareConfig, board: Board, query_rows: int
+) -> int:
+    """Return as many head groups per pass as activation buffer and block RAM hold.
+
+    Raises
+    ------
+    MlaHwError
+        When not even one group fits, or the array does not.
+    """
+    groups: int | None = None
+    while True:
+        core = schedule_layer(
+            config,
+            hardware,
+            multiplier=board.device.family,
+            pass_groups=groups,
+            query_rows=query_rows,
+        ).core
+        groups = core.groups
+        try:
+            check_device(core, board.device, board.name)
+        except CapacityError as error:
+            if error.unit != "block RAMs" or groups == 1:
+                raise
+            groups -= 1
+        else:
+            return groups
 
 
 def _predict(design: Design) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from mla_hw.config import ModelConfig
 from mla_hw.errors import CapacityError, ConfigError
-from mla_hw.fields import check_count, check_positive_int
+from mla_hw.fields import check_positive_int
 from mla_hw.hardware import HardwareConfig
 from mla_hw.schedule.absorb import absorb_steps
 from mla_hw.schedule.limits import check_groups, check_limits, check_memories
@@ -37,21 +37,15 @@ def schedule_layer(
     pass_groups : int or None
         Head groups per pass over the cache; None takes as many as the activation buffer holds.
     query_rows : int
-        Sequences, or tokens of one, that share the weight stream.
+        Sequences, or tokens of one, that share the weight stream; at most the rows of the array.
 
     Raises
     ------
     CapacityError
         When the activation buffer cannot hold one group of heads.
     ConfigError
-        When a dimension is beyond what the core counts to, or there are more query rows than rows
-        of the array.
+        When a dimension is beyond what the core counts to.
     """
-    if not 1 <= check_count("--rows:", query_rows) <= hardware.rows:
-        raise ConfigError(
-            f"--rows: must be from 1 to {hardware.rows}, the rows of the array (rows, "
-            f"--hardware), not {query_rows}"
-        )
     groups = -(-config.num_attention_heads // hardware.rows)
     if pass_groups is None:
         check_groups(Plan(config, hardware, groups, query_rows))
