@@ -3,8 +3,9 @@
     python -m benchmarks.bench [--output benchmarks/results.json] [CASE ...]
 
 Simulates each of CASES on Verilator, works out the figures of merit of each phase, and writes them
-with versions and commit as JSON, and the table of the README. Cases that are not asked for keep
-their figures. A run that is not bit-exact ends the benchmark.
+with versions and commit as JSON, and the table of the README; likewise the throughput of several
+sequences (``benchmarks/rows.py``). Cases that are not asked for keep their figures. A run that is
+not bit-exact ends the benchmark.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 
 import mla_hw
+from benchmarks import rows
 from mla_hw.cycles.figures import phase_figures, roofline_efficiency
 from mla_hw.design import Design
 from mla_hw.errors import MlaHwError
@@ -157,12 +159,12 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
         "roofline efficiency",
         "simulated cycles/s",
     )
-    rows: list[tuple[str, ...]] = [columns, ("---",) * len(columns)]
+    lines: list[tuple[str, ...]] = [columns, ("---",) * len(columns)]
     for step in steps.values():
         phases = dict(step["phases"])
         attention = phases.pop("attention")
         port = [item["port_utilisation"] for item in phases.values()]
-        rows.append((
+        lines.append((
             step["model"],
             str(step["cached"]),
             step["memory"],
@@ -174,17 +176,17 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
             f"{100 * step['roofline_efficiency']:.1f} %",
             _grouped(step["sim_cycles_per_second"]),
         ))
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
 def _grouped(number: int) -> str:
     return f"{number:,}".replace(",", " ")
 
 
-def write_readme(text: str) -> None:
-    """Put the table between the marks in the README."""
-    before, mark, rest = README.read_text(encoding="utf-8").partition("<!-- bench -->\n")
-    _, end, after = rest.partition("<!-- /bench -->")
+def write_readme(name: str, text: str) -> None:
+    """Put a table between its marks in the README."""
+    before, mark, rest = README.read_text(encoding="utf-8").partition(f"<!-- {name} -->\n")
+    _, end, after = rest.partition(f"<!-- /{name} -->")
     assert mark, "the README has lost the marks of the benchmark"
     assert end, "the README has lost the marks of the benchmark"
     README.write_text(f"{before}{mark}{text}{end}{after}", encoding="utf-8")
@@ -198,7 +200,7 @@ def say(line: str) -> None:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    names = [case.name for case in CASES]
+    names = [case.name for case in (*CASES, *rows.CASES)]
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"one of {', '.join(names)}")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
@@ -207,7 +209,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = [case for case in CASES if not options.cases or case.name in options.cases]
     known: dict[str, Any] = {}
     if options.output.exists():
-        known = json.loads(options.output.read_text(encoding="utf-8"))["steps"]
+        found = json.loads(options.output.read_text(encoding="utf-8"))
+        known = {**found["steps"], **found.get("rows", {})}
     with tempfile.TemporaryDirectory() as folder:
         cores: dict[str, Path] = {}
         for case in wanted:
@@ -217,16 +220,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 root.mkdir()
                 cores[case.model] = generate(case.model, root)
             known[case.name] = {"commit": commit(), **measure(case, cores[case.model])}
+    for several in rows.CASES:
+        if not options.cases or several.name in options.cases:
+            print(several.name, flush=True)
+            figures = rows.measure(several, BOARD, HARDWARE, say)
+            known[several.name] = {"commit": commit(), **figures}
     result = {
         "board": BOARD,
         "hardware": HARDWARE,
-        "steps": {name: known[name] for name in names if name in known},
+        "steps": {case.name: known[case.name] for case in CASES if case.name in known},
+        "rows": {case.name: known[case.name] for case in rows.CASES if case.name in known},
     }
     options.output.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    text = table(result["steps"])
-    print(text)
-    if options.output == OUTPUT:
-        write_readme(text)
+    for name, text in (("bench", table(result["steps"])), ("rows", rows.table(result["rows"]))):
+        print(text)
+        if options.output == OUTPUT:
+            write_readme(name, text)
     return 0
 
 
