@@ -15,7 +15,7 @@ __all__ = ["absorb_steps"]
 
 def absorb_steps(plan: Plan) -> list[Step | Loop]:
     """Return the steps of one decode step."""
-    body = [*_inputs(plan), *_down_projections(plan), *_cache_rows(plan), *_queries(plan)]
+    body = [*_inputs(plan), *_down_projections(plan), *_new_rows(plan)]
     for number, heads in enumerate(plan.passes):
         body += _absorbed_queries(plan, heads, first_pass=number == 0)
         for row in range(plan.query_rows):
@@ -113,9 +113,19 @@ def _down_projections(plan: Plan) -> list[Step | Loop]:
     return steps
 
 
-def _cache_rows(plan: Plan) -> list[Step | Loop]:
-    """Append the rows of all query rows to their caches, before anybody reads them."""
-    return [step for row in range(plan.query_rows) for step in _cache_row(plan, row)]
+def _new_rows(plan: Plan) -> list[Step | Loop]:
+    """Append the rows of all query rows to their caches and make all queries.
+
+    The vector engine works beside the projections. Of several rows it has more to do than waits in
+    its queue, behind which the dispatcher would hold the projections back: they go first.
+    """
+    rows = range(plan.query_rows)
+    appended = [step for row in rows for step in _cache_row(plan, row)]
+    rotations = [_rotation(plan, row) for row in rows]
+    key, other = _query_projections(plan)
+    if plan.query_rows == 1:
+        return [*appended, *key, *rotations, *other]
+    return [*key, *other, *appended, *rotations]
 
 
 def _cache_row(plan: Plan, row: int) -> list[Step]:
@@ -176,47 +186,39 @@ def _cache_row(plan: Plan, row: int) -> list[Step]:
     return [norm, rope, pack, store]
 
 
-def _queries(plan: Plan) -> list[Step | Loop]:
-    """Make all heads' queries; their RoPE part is rotated beside the projection of the other."""
+def _query_projections(plan: Plan) -> tuple[list[Step], list[Step]]:
+    """Make all heads' queries: what is rotated, and the other part."""
     config = plan.config
-    rope, heads = config.qk_rope_head_dim, config.num_attention_heads
+    heads = config.num_attention_heads
     phase, source = ("q_b", "c_q") if plan.compressed else ("q", "x")
     waits = (Event("c_q"),) if plan.compressed else ()
-    last = plan.query_rows - 1
-    rotations = [
-        Step(
-            instruction="ROPE",
-            phase=phase,
-            what=f"q_rope = rope(q_pe){plan.of_row(row)}",
-            fields={
-                "target": "lanes",
-                "k": rope,
-                "n": heads,
-                "a": At("q_pe", row * heads * rope),
-                "b": plan.table_entry(row),
-                "c": plan.lanes("q_rope", row * plan.all_groups * rope),
-            },
-            waits=(Event("q_pe"),) if row == 0 else (),
-            tells=(Event("q_rope"),) if row == last else (),
-        )
-        for row in range(plan.query_rows)
-    ]
+    pe, nope = heads * config.qk_rope_head_dim, heads * config.qk_nope_head_dim
     told = (Event("q_pe"),)
-    return [
-        *project_whole(
-            plan, phase, "q_pe", heads * rope, source, "scratch", waits=waits, tells=told
-        ),
-        *rotations,
-        *project_whole(
-            plan,
-            phase,
-            "q_nope",
-            heads * config.qk_nope_head_dim,
-            source,
-            "spread",
-            tells=(DRAINED,),
-        ),
-    ]
+    return (
+        project_whole(plan, phase, "q_pe", pe, source, "scratch", waits=waits, tells=told),
+        project_whole(plan, phase, "q_nope", nope, source, "spread", tells=(DRAINED,)),
+    )
+
+
+def _rotation(plan: Plan, row: int) -> Step:
+    """Rotate the RoPE part of a row's queries."""
+    rope, heads = plan.config.qk_rope_head_dim, plan.config.num_attention_heads
+    return Step(
+        instruction="ROPE",
+        phase="q_b" if plan.compressed else "q",
+        what=f"q_rope = rope(q_pe){plan.of_row(row)}",
+        fields={
+            "target": "lanes",
+            "k": rope,
+            "n": heads,
+            "a": At("q_pe", row * heads * rope),
+            "b": plan.table_entry(row),
+            "c": plan.lanes("q_rope", row * plan.all_groups * rope),
+        },
+        waits=(Event("q_pe"),) if row == 0 else (),
+        # Those of other rows come before the softmax of row 0, which their scores wait for.
+        tells=(Event("q_rope"),) if row == 0 else (),
+    )
 
 
 def _absorbed_queries(plan: Plan, heads: range, *, first_pass: bool) -> list[Step | Loop]:

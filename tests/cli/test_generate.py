@@ -74,7 +74,7 @@ def test_registers_have_the_constants_of_the_core(generated):
     manifest, header = read(generated), (generated / "registers.h").read_text()
     page = (generated / "registers.md").read_text()
     core = manifest["core"]
-    limits = core["tile_tokens"] | core["program_depth"] << 16
+    limits = core["tile_tokens"] | core["query_rows"] << 9 | core["program_depth"] << 16
     assert f"#define MLA_HASH_RESET 0x{manifest['hash']}ull" in header
     assert f"#define MLA_LIMITS_RESET 0x{limits:08x}u" in header
     assert "#define MLA_SHAPE_RESET 0x08020402u" in header
