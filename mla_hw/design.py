@@ -125,19 +125,19 @@ class Design:
             raise ConfigError(f"{folder}: is damaged ({problem}): generate it again")
         return design
 
-    def _cache_bytes(self) -> int:
-        """Bytes of the caches of all query rows."""
-        own = self.context * self.core.row_bytes
-        return own + (self.core.query_rows - 1) * self.memory.cache_stride
+    def _bytes_of_rows(self, own: int, stride: int) -> int:
+        """Bytes of what each query row has a part of."""
+        return (self.core.query_rows - 1) * stride + own
 
     def _problem(self) -> str:
         """Say what does not belong together, if anything."""
         manifest, core, memory = self.manifest, self.core, self.memory
         fits = {
             "hash": configuration_hash(core, self.model) == manifest["hash"],
-            "context": self._cache_bytes() == memory.regions["cache"].size,
-            "y_stride": memory.y_rows(np.zeros(memory.size, np.uint8)).shape
-            == (core.query_rows, self.model.hidden_size),
+            "context": self._bytes_of_rows(self.context * core.row_bytes, memory.cache_stride)
+            == memory.regions["cache"].size,
+            "y_stride": self._bytes_of_rows(2 * self.model.hidden_size, memory.y_stride)
+            == memory.regions["y"].size,
             "list of semaphores": Program.parse(str(self.program)) == self.program,
             "length of program.bin": len(manifest["phases"]) == len(self.program),
             "list of constants": sorted(self.constants.values()) == list(range(core.constants)),
