@@ -3,8 +3,9 @@
     python -m benchmarks.bench [--output benchmarks/results.json] [CASE ...]
 
 Simulates each of CASES on Verilator, works out the figures of merit of each phase, and writes them
-with versions and commit as JSON, and the table of the README. Cases that are not asked for keep
-their figures. A run that is not bit-exact ends the benchmark.
+with versions and commit as JSON, and the table of the README; likewise the throughput of several
+sequences (``benchmarks/rows.py``). Cases that are not asked for keep their figures. A run that is
+not bit-exact ends the benchmark.
 """
 
 import argparse
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 
 import mla_hw
+from benchmarks import rows
 from benchmarks.report import (
     OUTPUT,
     commit,
@@ -155,12 +157,12 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
         "roofline efficiency",
         "simulated cycles/s",
     )
-    rows: list[tuple[str, ...]] = [columns]
+    lines: list[tuple[str, ...]] = [columns]
     for step in steps.values():
         phases = dict(step["phases"])
         attention = phases.pop("attention")
         port = [item["port_utilisation"] for item in phases.values()]
-        rows.append((
+        lines.append((
             step["model"],
             str(step["cached"]),
             step["memory"],
@@ -172,13 +174,13 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
             f"{100 * step['roofline_efficiency']:.1f} %",
             grouped(step["sim_cycles_per_second"]),
         ))
-    return markdown(rows)
+    return markdown(lines)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    names = [case.name for case in CASES]
+    names = [case.name for case in (*CASES, *rows.CASES)]
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"one of {', '.join(names)}")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
@@ -186,7 +188,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"CASE: must be one of {', '.join(names)}, not {', '.join(sorted(unknown))}")
     wanted = [case for case in CASES if not options.cases or case.name in options.cases]
     results = read_results(options.output)
-    known = dict(results.get("steps", {}))
+    known = {**results.get("steps", {}), **results.get("rows", {})}
     with tempfile.TemporaryDirectory() as folder:
         cores: dict[str, Path] = {}
         for case in wanted:
@@ -196,11 +198,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 root.mkdir()
                 cores[case.model] = generate(case.model, root)
             known[case.name] = {"commit": commit(), **measure(case, cores[case.model])}
-    steps = {name: known[name] for name in names if name in known}
-    results |= {"board": BOARD, "hardware": HARDWARE, "steps": steps}
-    text = table(steps)
-    print(text)
-    write_results(options.output, results, "bench", text)
+    for several in rows.CASES:
+        if not options.cases or several.name in options.cases:
+            print(several.name, flush=True)
+            figures = rows.measure(several, BOARD, HARDWARE, say)
+            known[several.name] = {"commit": commit(), **figures}
+    steps = {case.name: known[case.name] for case in CASES if case.name in known}
+    together = {case.name: known[case.name] for case in rows.CASES if case.name in known}
+    results |= {"board": BOARD, "hardware": HARDWARE, "steps": steps, "rows": together}
+    for name, text in (("bench", table(steps)), ("rows", rows.table(together))):
+        print(text)
+        write_results(options.output, results, name, text)
     return 0
 
 

@@ -1,5 +1,6 @@
 """From a layer's weights to a design: folding, quantisation, scheduling and assembly in a row."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -22,7 +23,14 @@ from mla_hw.quant import QuantizedLayer, calibrate, fold, quantize
 from mla_hw.registers import POSITION_BITS
 from mla_hw.schedule import Schedule, schedule_layer
 
-__all__ = ["DEFAULT_CONTEXT", "CompiledLayer", "check_context", "compile_layer", "plan_layer"]
+__all__ = [
+    "DEFAULT_CONTEXT",
+    "CompiledLayer",
+    "check_context",
+    "check_query_rows",
+    "compile_layer",
+    "plan_layer",
+]
 
 DEFAULT_CONTEXT = 4096
 _CALIBRATION_ROWS = 64
@@ -70,6 +78,29 @@ def check_context(config: ModelConfig, context: int | None) -> int:
     return context
 
 
+def check_query_rows(
+    hardware: HardwareConfig, context: int, query_rows: int, *, same_sequence: bool
+) -> None:
+    """Refuse query rows that array or context have no room for.
+
+    Raises
+    ------
+    ConfigError
+        Names the option.
+    """
+    if not 1 <= check_count("--rows:", query_rows) <= hardware.rows:
+        raise ConfigError(
+            f"--rows: must be from 1 to {hardware.rows}, the rows of the array (rows, "
+            f"--hardware), not {query_rows}"
+        )
+    if same_sequence and query_rows < 2:
+        raise ConfigError("--same-sequence: needs --rows of at least 2, the tokens of a step")
+    if same_sequence and query_rows > context:
+        raise ConfigError(
+            f"--context: must be at least --rows = {query_rows} with --same-sequence, not {context}"
+        )
+
+
 def plan_layer(
     config: ModelConfig,
     hardware: HardwareConfig,
@@ -79,6 +110,8 @@ def plan_layer(
     pass_groups: int | None = None,
     memory_bytes: int | None = None,
     memory_name: str = "memory",
+    query_rows: int = 1,
+    same_sequence: bool = False,
 ) -> tuple[Schedule, Program, MemoryMap]:
     """Decide everything that does not depend on the weights.
 
@@ -87,23 +120,35 @@ def plan_layer(
     config : ModelConfig
     hardware, context, multiplier, pass_groups, memory_bytes, memory_name
         As in :func:`compile_layer`.
+    query_rows, same_sequence
+        As in :func:`compile_layer`.
 
     Raises
     ------
     ConfigError
-        For a context beyond the model or the core, and a dimension beyond what the core counts to.
+        For a context beyond the model or the core, a dimension beyond what the core counts to, and
+        query rows that the array or the context has no room for.
     CapacityError
         When the activation buffer is too small, or the regions exceed the memory; the latter names
         the largest context that fits.
     """
     context = check_context(config, context)
-    schedule = schedule_layer(config, hardware, multiplier=multiplier, pass_groups=pass_groups)
+    check_query_rows(hardware, context, query_rows, same_sequence=same_sequence)
+    schedule = schedule_layer(
+        config, hardware, multiplier=multiplier, pass_groups=pass_groups, query_rows=query_rows
+    )
     program = lower(schedule)
-    memory = map_memory(schedule, program, config.hidden_size, context)
+
+    def map_context(tokens: int) -> MemoryMap:
+        return map_memory(
+            schedule, program, config.hidden_size, tokens, same_sequence=same_sequence
+        )
+
+    memory = map_context(context)
     if memory_bytes is None or memory_bytes > 1 << MEMORY_ADDRESS_BITS:
         memory_bytes, memory_name = 1 << MEMORY_ADDRESS_BITS, "byte addresses of the core"
     if memory.size > memory_bytes:
-        raise _too_large(schedule, program, config, memory, memory_bytes, memory_name)
+        raise _too_large(map_context, memory, memory_bytes, memory_name)
     return schedule, program, memory
 
 
@@ -118,6 +163,8 @@ def compile_layer(
     memory_bytes: int | None = None,
     memory_name: str = "memory",
     board: str = "",
+    query_rows: int = 1,
+    same_sequence: bool = False,
 ) -> CompiledLayer:
     """Take a layer through folding, quantisation, scheduling and assembly.
 
@@ -137,6 +184,11 @@ def compile_layer(
         Size of the board's memory; None is as much as the core can address.
     memory_name, board : str
         For messages and the manifest.
+    query_rows : int
+        Sequences that share the weight stream, a token of each per step.
+    same_sequence : bool
+        The query rows are consecutive tokens of one sequence instead; each attends to those before
+        it.
 
     Raises
     ------
@@ -153,6 +205,8 @@ def compile_layer(
         pass_groups=pass_groups,
         memory_bytes=memory_bytes,
         memory_name=memory_name,
+        query_rows=query_rows,
+        same_sequence=same_sequence,
     )
     verify_program(program)
     verify_hazards(program, schedule.core)
@@ -171,6 +225,9 @@ def compile_layer(
         "hardware": hardware.to_dict(),
         "core": schedule.core.to_dict(),
         "context": context,
+        "same_sequence": same_sequence,
+        "cache_stride": memory.cache_stride,
+        "y_stride": memory.y_stride,
         "passes": [[heads.start, heads.stop] for heads in schedule.passes],
         "semaphores": list(program.semaphores),
         "phases": instruction_phases(schedule, program),
@@ -205,9 +262,7 @@ def _macs_line(config: ModelConfig, phase: str) -> dict[str, int]:
 
 
 def _too_large(
-    schedule: Schedule,
-    program: Program,
-    config: ModelConfig,
+    map_context: Callable[[int], MemoryMap],
     memory: MemoryMap,
     memory_bytes: int,
     memory_name: str,
@@ -216,7 +271,7 @@ def _too_large(
     low, high = 0, memory.context
     while high - low > 1:
         middle = (low + high) // 2
-        fits = map_memory(schedule, program, config.hidden_size, middle).size <= memory_bytes
+        fits = map_context(middle).size <= memory_bytes
         low, high = (middle, high) if fits else (low, middle)
     hint = f"the largest --context that fits is {low}" if low else "no --context fits"
     return CapacityError(memory.size, memory_bytes, "bytes", memory_name, hint)

@@ -29,7 +29,7 @@ __all__ = [
     "weights_hash",
 ]
 
-MANIFEST_FORMAT = 2
+MANIFEST_FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -125,12 +125,19 @@ class Design:
             raise ConfigError(f"{folder}: is damaged ({problem}): generate it again")
         return design
 
+    def _bytes_of_rows(self, own: int, stride: int) -> int:
+        """Bytes of what each query row has a part of."""
+        return (self.core.query_rows - 1) * stride + own
+
     def _problem(self) -> str:
         """Say what does not belong together, if anything."""
         manifest, core, memory = self.manifest, self.core, self.memory
         fits = {
             "hash": configuration_hash(core, self.model) == manifest["hash"],
-            "context": memory.regions["cache"].size == self.context * core.row_bytes,
+            "context": self._bytes_of_rows(self.context * core.row_bytes, memory.cache_stride)
+            == memory.regions["cache"].size,
+            "y_stride": self._bytes_of_rows(2 * self.model.hidden_size, memory.y_stride)
+            == memory.regions["y"].size,
             "list of semaphores": Program.parse(str(self.program)) == self.program,
             "length of program.bin": len(manifest["phases"]) == len(self.program),
             "list of constants": sorted(self.constants.values()) == list(range(core.constants)),
@@ -214,4 +221,7 @@ def _memory_from_dict(manifest: Mapping[str, Any]) -> MemoryMap:
         regions={name: Region(**region) for name, region in manifest["regions"].items()},
         tensors=tuple(TensorPlace(**tensor) for tensor in manifest["tensors"]),
         context=manifest["context"],
+        query_rows=manifest["core"]["query_rows"],
+        cache_stride=manifest["cache_stride"],
+        y_stride=manifest["y_stride"],
     )

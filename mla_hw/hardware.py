@@ -17,6 +17,7 @@ __all__ = [
     "CoreConfig",
     "HardwareConfig",
     "memory_slices",
+    "spread_bits",
     "tile_limit",
 ]
 
@@ -79,6 +80,11 @@ def memory_slices(depth: int) -> list[int]:
         slices.append(part)
         depth -= part
     return slices if depth <= 0 else [*slices, max(depth, 2)]
+
+
+def spread_bits(rows: int, query_rows: int) -> int:
+    """Return floor(log2(R / N)): each of N query rows has two to this power of the R lanes."""
+    return (rows // query_rows).bit_length() - 1
 
 
 #: Largest ``tile_tokens``.
@@ -215,6 +221,9 @@ class CoreConfig:
         Instructions that the program memory holds.
     constants : int
         32-bit layer constants.
+    query_rows : int
+        Query rows N that share the weight stream, at most ``rows``: in a projection array row t
+        multiplies the elements of query row t.
     """
 
     rows: int
@@ -235,6 +244,13 @@ class CoreConfig:
     weight_fifo_depth: int
     program_depth: int
     constants: int
+    query_rows: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.query_rows <= self.rows:
+            raise ConfigError(
+                f"query_rows must be from 1 to rows = {self.rows}, not {self.query_rows}"
+            )
 
     @property
     def groups(self) -> int:
@@ -258,8 +274,23 @@ class CoreConfig:
 
     @property
     def spread_bits(self) -> int:
-        """Bits of the lane within an element address of the layout *spread*: floor(log2 R)."""
-        return self.rows.bit_length() - 1
+        """Bits of the lane within an element address of the layout *spread*: floor(log2(R / N))."""
+        return spread_bits(self.rows, self.query_rows)
+
+    @property
+    def query_bits(self) -> int:
+        """Bits of the query row, the upper ones of an element address of the layout *spread*."""
+        return (self.query_rows - 1).bit_length()
+
+    @property
+    def load_bits(self) -> int:
+        """Bits of the lane among all query rows' lanes: elements of x that lie side by side."""
+        return self.spread_bits + self.query_bits
+
+    @property
+    def table_entries(self) -> int:
+        """RoPE pairs that are loaded, of all query rows."""
+        return self.query_rows * (self.qk_rope_head_dim // 2)
 
     @property
     def latent_words(self) -> int:

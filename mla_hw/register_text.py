@@ -2,7 +2,15 @@
 
 from collections.abc import Iterable, Mapping
 
-from mla_hw.registers import ERRORS, REGISTER_ADDRESS_BITS, REGISTERS, Access, Register
+from mla_hw.registers import (
+    CACHES,
+    ERRORS,
+    POSITIONS,
+    REGISTER_ADDRESS_BITS,
+    Access,
+    Register,
+    registers,
+)
 
 __all__ = ["registers_header", "registers_markdown"]
 
@@ -17,21 +25,28 @@ def _reset(item: Register, constants: Mapping[str, int]) -> int | None:
     return constants.get(item.name) if item.reset is None else item.reset
 
 
-def registers_markdown(constants: Mapping[str, int] | None = None) -> str:
+def registers_markdown(constants: Mapping[str, int] | None = None, query_rows: int = 1) -> str:
     """Return the documentation page of the register map.
 
     Parameters
     ----------
     constants : mapping or None
         Of a core, from :func:`~mla_hw.registers.core_constants`; None for the page of all cores.
+    query_rows : int
+        Of the core.
     """
-    resets = {item.name: _reset(item, constants or {}) for item in REGISTERS}
+    items = registers(query_rows)
+    resets = {item.name: _reset(item, constants or {}) for item in items}
     lines = [
         "# Registers",
         "",
         f"AXI4-Lite, 32 data bits, {REGISTER_ADDRESS_BITS} address bits. Anything else than the "
         "registers below answers with SLVERR, as",
         "does a write to a register that cannot be written (now). Byte strobes are honoured.",
+        "",
+        f"A core with several query rows has `position_r` at 0x{POSITIONS:03x} + 4·r and "
+        f"`base_cache_r` at 0x{CACHES:03x} + 4·r, too, for each",
+        "row r behind row 0, to which `position` and `base_cache` belong.",
         "",
         *_table(
             ("address", "name", "access", "reset", "meaning"),
@@ -43,7 +58,7 @@ def registers_markdown(constants: Mapping[str, int] | None = None) -> str:
                     "of the core" if (value := resets[item.name]) is None else f"0x{value:x}",
                     item.doc,
                 )
-                for item in REGISTERS
+                for item in items
             ),
         ),
         "",
@@ -60,7 +75,7 @@ def registers_markdown(constants: Mapping[str, int] | None = None) -> str:
                     f"`{field.name}`",
                     field.doc,
                 )
-                for item in REGISTERS
+                for item in items
                 for field in item.fields
             ),
         ),
@@ -75,7 +90,9 @@ def registers_markdown(constants: Mapping[str, int] | None = None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def registers_header(prefix: str = "MLA", constants: Mapping[str, int] | None = None) -> str:
+def registers_header(
+    prefix: str = "MLA", constants: Mapping[str, int] | None = None, query_rows: int = 1
+) -> str:
     """Return a C header with addresses, constants, field positions, masks and error codes.
 
     Parameters
@@ -84,10 +101,12 @@ def registers_header(prefix: str = "MLA", constants: Mapping[str, int] | None = 
         In front of every name, and in the include guard.
     constants : mapping or None
         As for :func:`registers_markdown`; None leaves out what the core says.
+    query_rows : int
+        Of the core.
     """
     guard = f"{prefix}_REGISTERS_H"
     lines = [f"#ifndef {guard}", f"#define {guard}", ""]
-    for item in REGISTERS:
+    for item in registers(query_rows):
         name = f"{prefix}_{item.name.upper()}"
         lines += [
             f"/* {item.doc} ({item.access.value}) */",

@@ -11,10 +11,12 @@ from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS, Engine
 
 __all__ = [
+    "CACHES",
     "COUNTERS",
     "ERRORS",
     "IDENTITY",
     "MAP_VERSION",
+    "POSITIONS",
     "POSITION_BITS",
     "REGISTERS",
     "REGISTER_ADDRESS_BITS",
@@ -22,14 +24,17 @@ __all__ = [
     "ErrorCode",
     "Register",
     "RegisterField",
+    "cache_register",
     "core_constants",
+    "position_register",
     "register",
+    "registers",
 ]
 
 #: "MLAH"
 IDENTITY = 0x4D4C4148
 #: Major, minor and patch number of this map, a byte each.
-MAP_VERSION = 0x00_01_00_00
+MAP_VERSION = 0x00_01_01_00
 #: Byte addresses of the whole map.
 REGISTER_ADDRESS_BITS = 10
 #: Width of a position, and of a loop index: the wide side of an 18×18 multiplier.
@@ -78,7 +83,7 @@ ERRORS = {
     ErrorCode.TILE: "tile token count outside a loop over tiles, or such a loop within another",
     ErrorCode.COUNT: f"loop of no iteration, or of 2^{POSITION_BITS} and more",
     ErrorCode.END: "program memory ends without HALT",
-    ErrorCode.POSITION: "start with a position that is not below the capacity",
+    ErrorCode.POSITION: "start with a position, of any query row, that is not below the capacity",
     ErrorCode.OVERFLOW: "semaphore given beyond its largest count",
     ErrorCode.READ: "read refused by the memory",
     ErrorCode.WRITE: "write refused by the memory",
@@ -186,6 +191,9 @@ _EVENTS = _flags(
 )
 _BASES = 0x080
 _COUNTERS = 0x100
+#: Addresses that row 0 would have: its registers are ``position`` and ``base_cache``.
+POSITIONS, CACHES = 0x200, 0x300
+_MOST_QUERY_ROWS = 64
 
 REGISTERS = (
     Register("identity", 0x000, Access.RO, 'the letters "MLAH"', reset=IDENTITY),
@@ -218,7 +226,8 @@ REGISTERS = (
         "what programs may use",
         reset=None,
         fields=(
-            RegisterField("tile_tokens", 0, 16, "cached tokens per tile"),
+            RegisterField("tile_tokens", 0, 9, "cached tokens per tile"),
+            RegisterField("query_rows", 9, 7, "query rows: tokens per run"),
             RegisterField("program_depth", 16, 16, "instructions that the program memory holds"),
         ),
     ),
@@ -314,7 +323,11 @@ def core_constants(core: CoreConfig, configuration_hash: int) -> dict[str, int]:
             "lanes": core.accumulator_lanes,
             "port_bytes": core.port_bytes,
         },
-        "limits": {"tile_tokens": core.tile_tokens, "program_depth": core.program_depth},
+        "limits": {
+            "tile_tokens": core.tile_tokens,
+            "query_rows": core.query_rows,
+            "program_depth": core.program_depth,
+        },
     }
     constants = {"hash": configuration_hash}
     for name, values in fields.items():
@@ -323,6 +336,48 @@ def core_constants(core: CoreConfig, configuration_hash: int) -> dict[str, int]:
     return constants
 
 
+def registers(query_rows: int = 1) -> tuple[Register, ...]:
+    """Return the registers of a core: :data:`REGISTERS`, and those of query rows behind row 0.
+
+    Parameters
+    ----------
+    query_rows : int
+        Of the core, at most 64.
+    """
+    return (
+        *REGISTERS,
+        *(
+            Register(
+                position_register(row),
+                POSITIONS + 4 * row,
+                Access.RW_IDLE,
+                f"position of query row {row}",
+                fields=_number(POSITION_BITS),
+            )
+            for row in range(1, query_rows)
+        ),
+        *(
+            Register(
+                cache_register(row),
+                CACHES + 4 * row,
+                Access.RW_IDLE,
+                f"byte address of the cache of query row {row}; its bits within a beat are ignored",
+            )
+            for row in range(1, query_rows)
+        ),
+    )
+
+
+def position_register(row: int) -> str:
+    """Return the name of the register with the position of a query row."""
+    return f"position_{row}" if row else "position"
+
+
+def cache_register(row: int) -> str:
+    """Return the name of the register with the cache base of a query row."""
+    return f"base_cache_{row}" if row else "base_cache"
+
+
 def register(name: str) -> Register:
-    """Return a register by its name."""
-    return next(item for item in REGISTERS if item.name == name)
+    """Return a register of any core by its name."""
+    return next(item for item in registers(_MOST_QUERY_ROWS) if item.name == name)

@@ -135,7 +135,7 @@ class Accelerator(wiring.Component):
         self.context = add("context_accumulator", ContextAccumulator(config))
         self.vector = add("vector_engine", VectorEngine(config))
         self.scratch = add("scratch", SimpleMemory(signed(16), config.scratch_depth))
-        self.rope_row = add("rope_row", SimpleMemory(32, config.qk_rope_head_dim // 2))
+        self.rope_row = add("rope_row", SimpleMemory(32, config.table_entries))
         self.array_constants = add("array_constants", SimpleMemory(32, config.constants))
         self.vector_constants = add("vector_constants", SimpleMemory(32, config.constants))
         self.row_buffer = add(
@@ -144,7 +144,13 @@ class Accelerator(wiring.Component):
         )
         self.output_buffer = add(
             "output_buffer",
-            OutputBuffer(words=config.output_words, port_bytes=config.port_bytes, element_bits=16),
+            OutputBuffer(
+                words=config.output_words,
+                port_bytes=config.port_bytes,
+                element_bits=16,
+                # Query rows take turns after C elements.
+                shared_words=config.query_rows > 1 and 2 * config.columns < config.port_bytes,
+            ),
         )
         self.writer = add("writer", Writer(config))
 

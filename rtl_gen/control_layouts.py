@@ -45,9 +45,9 @@ def entry_layout(command: data.Layout) -> data.StructLayout:
     })
 
 
-def bases_layout() -> data.ArrayLayout:
-    """All base registers, byte addresses."""
-    return data.ArrayLayout(ADDRESS_BITS, len(FIELDS["base"].choices))
+def bases_layout(config: CoreConfig) -> data.ArrayLayout:
+    """All base registers, byte addresses; behind them those of the other query rows' caches."""
+    return data.ArrayLayout(ADDRESS_BITS, len(FIELDS["base"].choices) + config.query_rows - 1)
 
 
 def place_layout(config: CoreConfig) -> data.StructLayout:

@@ -207,8 +207,8 @@ class OperandSums(wiring.Component):
 
     Parameters
     ----------
-    port_bytes : int
-        Bytes per beat.
+    config : CoreConfig
+        ``port_bytes`` and ``query_rows``.
 
     Members
     -------
@@ -220,7 +220,7 @@ class OperandSums(wiring.Component):
     in_memory : :py:`In(1)`
         Operand a counts beats in memory, and its third stride counts the position.
     indices, position, bases : :py:`In(...)`
-        As in :class:`LoopStack` and the dispatcher.
+        As in :class:`LoopStack` and the dispatcher; the position is that of the query row.
     a, b, c : :py:`Out(24)`
         Sums.
     address : :py:`Out(ADDRESS_BITS)`
@@ -238,15 +238,15 @@ class OperandSums(wiring.Component):
     c: Signal
     address: Signal
 
-    def __init__(self, *, port_bytes: int) -> None:
-        self.port_bytes = port_bytes
+    def __init__(self, config: CoreConfig) -> None:
+        self.port_bytes, self.query_rows = config.port_bytes, config.query_rows
         super().__init__({
             "step": In(range(STEPS)),
             "instruction": In(32 * INSTRUCTION_WORDS),
             "in_memory": In(1),
             "indices": In(data.ArrayLayout(POSITION_BITS, LOOP_DEPTH)),
             "position": In(POSITION_BITS),
-            "bases": In(bases_layout()),
+            "bases": In(bases_layout(config)),
             "a": Out(_LOCAL_BITS),
             "b": Out(_LOCAL_BITS),
             "c": Out(_LOCAL_BITS),
@@ -292,8 +292,16 @@ class OperandSums(wiring.Component):
 
         base = Signal(ADDRESS_BITS, reset_less=True)
         beat_bits = exact_log2(self.port_bytes)
+        register = field(self.instruction, "base")
+        if self.query_rows > 1:
+            # Field and row arrive long before the sum.
+            row, choices = field(self.instruction, "query_row"), FIELDS["base"].choices
+            other = (register == choices.index("cache")) & (row != 0)
+            behind = Signal(range(len(choices) + self.query_rows - 1), reset_less=True)
+            m.d.sync += behind.eq(Mux(other, row + (len(choices) - 1), register))
+            register = behind
         m.d.sync += [
-            base.eq(self.bases[field(self.instruction, "base")]),
+            base.eq(self.bases[register]),
             self.address.eq(base + (total["a"] << beat_bits)),
         ]
         m.d.comb += [getattr(self, name).eq(total[name]) for name in operands]

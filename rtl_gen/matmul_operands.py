@@ -37,7 +37,8 @@ def read_operands(m: Module, config: CoreConfig, command, walk, read) -> None:
     """
     spread_bits, lane_bits = config.spread_bits, config.lane_bits
     is_project = command.mode == _PROJECT
-    spread = is_project & ~command.source[0]
+    # Several query rows are projected from the layout spread only.
+    spread = is_project & ~command.source[0] if config.query_rows == 1 else is_project
     with m.If(walk.setup | walk.tile):
         m.d.sync += [
             read.single.eq(is_project),

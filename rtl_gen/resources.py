@@ -119,6 +119,8 @@ def check_device(core: CoreConfig, device: Device, board: str) -> None:
     check(count_multipliers(core), device.dsp, "multipliers", size)
     memories = map_memories(core, device)
     buffers = "lower activation_bytes or tile_tokens (--hardware)"
+    if core.query_rows > 1:
+        buffers += " or --rows"
     check(memories.blocks, device.bram, "block RAMs", buffers)
     luts = estimate_luts(core, device, memories.distributed)
     check(luts, device.lut, "look-up tables (estimated)", size)

@@ -107,6 +107,7 @@ def first_difference(
     result: TokenResult,
     *,
     token: int,
+    positions: Sequence[int],
     counted: Mapping[str, int],
     trace: Trace,
 ) -> Difference | None:
@@ -125,7 +126,9 @@ def first_difference(
     result : TokenResult
         Of the simulation.
     token : int
-        Position of the token.
+        Number of the token.
+    positions : sequence of int
+        Its position by query row.
     counted : mapping of str to int
         Saturations of this token by place, of the golden model.
     trace : Trace
@@ -139,7 +142,7 @@ def first_difference(
             _buffers(program, result, token),
             _run(result, token),
             _buffers(contents, result, token),
-            _memory(machine, mirror, touched, token),
+            _memory(machine, mirror, touched, token, positions),
             _saturations(result, counted, token),
             _instructions(trace, token),
         ),
@@ -197,17 +200,18 @@ def _buffers(
 
 
 def _memory(
-    machine: Machine, mirror: MemoryMirror, touched: set[int], token: int
+    machine: Machine,
+    mirror: MemoryMirror,
+    touched: set[int],
+    token: int,
+    positions: Sequence[int],
 ) -> Iterator[Difference]:
     regions, core = machine.map.regions, machine.core
-    row = regions["cache"].offset + token * core.row_bytes
-    addresses = np.array(
-        sorted(
-            touched
-            | set(range(row, row + core.row_bytes))
-            | set(range(regions["y"].offset, regions["y"].end))
-        )
-    )
+    awaited = touched | set(range(regions["y"].offset, regions["y"].end))
+    for cache, position in zip(machine.map.cache_bases, positions, strict=True):
+        row = cache + position * core.row_bytes
+        awaited.update(range(row, row + core.row_bytes))
+    addresses = np.array(sorted(awaited))
     wrong = addresses[mirror.content[addresses] != machine.memory[addresses]]
     if len(wrong):
         address = int(wrong[0])

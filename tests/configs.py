@@ -2,7 +2,7 @@
 
 from mla_hw.hardware import CoreConfig
 
-__all__ = ["ODD", "SMALL", "WIDE", "small_core"]
+__all__ = ["EACH", "ODD", "SEVERAL", "SMALL", "WIDE", "small_core"]
 
 
 def small_core(**overrides) -> CoreConfig:
@@ -53,3 +53,7 @@ WIDE = small_core(
     qk_rope_head_dim=8,
     ring_blocks=4,
 )
+#: Three query rows of two lanes each, and a lane that none of them has.
+SEVERAL = small_core(rows=7, accumulator_lanes=1, heads=7, query_rows=3, activation_depth=100)
+#: As many query rows as rows.
+EACH = small_core(rows=4, accumulator_lanes=2, query_rows=4, port_bytes=16)

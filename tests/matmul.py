@@ -6,7 +6,7 @@ from itertools import cycle
 import numpy as np
 
 from mla_hw.cycles.matmul_sequencer import OPERAND_LATENCY, tiles
-from mla_hw.golden.activation_buffer import place_elements
+from mla_hw.golden.activation_buffer import place_elements, row_offset
 from mla_hw.program.instructions import FIELDS
 from tests.streams import simulate
 
@@ -42,7 +42,12 @@ class Trace:
 
 
 def command(config, mode, *, k=1, n=1, rows=1, source=0, target=0, **fields):
-    """Return an array command; source and target by name."""
+    """Return an array command; source and target by name.
+
+    Several query rows are projected from the layout spread whatever the source.
+    """
+    if mode == "project" and config.query_rows > 1:
+        source = source.replace("lanes", "spread") if source else 0
     return {
         "mode": MODES.index(mode),
         "source": SOURCES.index(source) if source else 0,
@@ -93,7 +98,9 @@ class Surroundings:
         if mode == "project":
             half, layout = SOURCES[command["source"]].split("_")
             a = np.zeros((k, config.rows), np.int64)
-            a[:, 0] = self.vector(int(half == "vector"), command["a"], k, layout)
+            for row in range(config.query_rows):
+                start = command["a"] + row_offset(config.query_rows, row)
+                a[:, row] = self.vector(int(half == "vector"), start, k, layout)
             out = []
             for true in true_columns:
                 words = self.rng.integers(-128, 128, (k + 2, columns))
@@ -218,7 +225,10 @@ def _read_operands(ctx, dut, surroundings):
         read.half, min(read.address, surroundings.config.activation_depth - 1)
     ]
     if read.single:
-        return [int(lanes[read.lane if read.lane < len(lanes) else 0])] + [0] * (len(lanes) - 1)
+        config = surroundings.config
+        own = [(row << config.spread_bits) + read.lane for row in range(config.query_rows)]
+        values = [int(lanes[lane if lane < len(lanes) else 0]) for lane in own]
+        return values + [0] * (len(lanes) - len(values))
     return lanes.tolist()
 
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 from mla_hw.errors import ConfigError
 from mla_hw.fields import did_you_mean
 
-__all__ = ["Parser", "count", "integers", "one_of", "path", "positive", "text"]
+__all__ = ["Parser", "count", "counts", "integers", "one_of", "path", "positive", "text"]
 
 _MISSING = "the following arguments are required: "
 #: Not ``-``, and no negative number, which is a value.
@@ -78,6 +78,12 @@ class Parser(argparse.ArgumentParser):
 def count(text: str) -> int:
     """Read an integer of at least 0."""
     return _integer(text, 0)
+
+
+def counts(text: str) -> int | tuple[int, ...]:
+    """Read an integer of at least 0, or several that are joined by commas."""
+    numbers = tuple(map(count, text.split(",")))
+    return numbers[0] if len(numbers) == 1 else numbers
 
 
 def text(value: str) -> str:

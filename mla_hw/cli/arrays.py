@@ -59,14 +59,15 @@ def read_npz(path: str | Path, option: str) -> dict[str, NDArray[Any]]:
     return {name: array for name, array in arrays.items() if isinstance(array, np.ndarray)}
 
 
-def check_rows(x: NDArray[Any] | None, what: str, width: int) -> NDArray[np.float64]:
-    """Check that rows are finite numbers of the right width."""
+def check_rows(x: NDArray[Any] | None, what: str, *shape: int) -> NDArray[np.float64]:
+    """Check that rows are finite numbers; of what shape each is comes behind ``what``."""
     if x is None:
         raise ConfigError(f"{what} is missing")
     if x.dtype.kind not in "fiu":
         raise ConfigError(f"{what} must hold numbers, not {x.dtype}")
-    if x.ndim != 2 or x.shape[1] != width:
-        raise ConfigError(f"{what} must have the shape [n, {width}], not {list(x.shape)}")
+    if not x.ndim or x.shape[1:] != shape:
+        wanted = ", ".join(map(str, ("n", *shape)))
+        raise ConfigError(f"{what} must have the shape [{wanted}], not {list(x.shape)}")
     if not len(x):
         raise ConfigError(f"{what} must have at least one row")
     if not np.isfinite(x).all():

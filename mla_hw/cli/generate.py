@@ -12,7 +12,8 @@ from mla_hw.checkpoint import LayerWeights, load_model
 from mla_hw.cli.arrays import read_rows
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
 from mla_hw.cli.versions import project_version, tool_versions
-from mla_hw.compile_layer import CompiledLayer, check_context, compile_layer
+from mla_hw.compile_layer import CompiledLayer, check_context, check_query_rows, compile_layer
+from mla_hw.config import ModelConfig
 from mla_hw.cycles.predict import predict
 from mla_hw.design import Design
 from mla_hw.errors import CapacityError, ConfigError
@@ -25,7 +26,7 @@ from rtl_gen.accelerator import Accelerator
 from rtl_gen.resources import check_device
 from rtl_gen.verilog import emit_verilog, instantiation_template, port_table
 
-__all__ = ["GenerateReport", "generate", "read_hardware"]
+__all__ = ["GenerateReport", "fitting_groups", "generate", "read_hardware"]
 
 TOP = "accelerator"
 
@@ -60,6 +61,8 @@ def generate(
     calibration: str | Path | None = None,
     seed: int = 0,
     image: bool = True,
+    rows: int = 1,
+    same_sequence: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> GenerateReport:
     """Generate a core for one layer.
@@ -83,6 +86,10 @@ def generate(
         Of a preset's weights.
     image : bool
         Whether to write ``image.bin``.
+    rows : int
+        Sequences that share the weight stream, at most the rows of the array.
+    same_sequence : bool
+        These rows are consecutive tokens of one sequence.
     progress : callable or None
         Gets one line per stage.
 
@@ -101,17 +108,26 @@ def generate(
     settings = read_hardware(chosen, hardware)
     weights = load_model(checkpoint, layer=layer, seed=seed)
     warnings = []
-    rows = None
+    calibrated = None
     if calibration is None:
         warnings.append(
             "no --calibration: activation scales come from 64 seeded N(0,1) rows, which fit "
             "trained models badly"
         )
     else:
-        rows = read_rows(calibration, "--calibration", weights.config.hidden_size)
+        calibrated = read_rows(calibration, "--calibration", weights.config.hidden_size)
     context = check_context(weights.config, context)
+    check_query_rows(settings, context, rows, same_sequence=same_sequence)
     say(f"compile layer {layer} of {checkpoint} for {chosen.name}")
-    compiled = _compile(weights, settings, chosen, context=context, calibration=rows)
+    compiled = _compile(
+        weights,
+        settings,
+        chosen,
+        context=context,
+        calibration=calibrated,
+        query_rows=rows,
+        same_sequence=same_sequence,
+    )
     design = compiled.design
     say("predict cycles")
     predicted = _predict(design)
@@ -130,8 +146,8 @@ def generate(
         "program.bin": design.program.encode().astype("<u4").tobytes(),
         MANIFEST: _json(manifest),
         "schedule.txt": str(compiled.schedule),
-        "registers.md": registers_markdown(constants),
-        "registers.h": registers_header(constants=constants),
+        "registers.md": registers_markdown(constants, design.core.query_rows),
+        "registers.h": registers_header(constants=constants, query_rows=design.core.query_rows),
         "predicted.json": _json(predicted),
     }
     if image:
@@ -176,47 +192,74 @@ def read_hardware(board: Board, path: str | Path | Mapping[str, Any] | None) -> 
 
 
 def _compile(
-    weights: LayerWeights, hardware: HardwareConfig, board: Board, **options: Any
+    weights: LayerWeights,
+    hardware: HardwareConfig,
+    board: Board,
+    *,
+    query_rows: int,
+    **options: Any,
 ) -> CompiledLayer:
-    """Take as many head groups per pass as activation buffer and block RAM hold."""
-    multiplier = board.device.family
-    groups: int | None = None
-    while True:
-        core = schedule_layer(
-            weights.config, hardware, multiplier=multiplier, pass_groups=groups
-        ).core
-        groups = core.groups
-        try:
-            check_device(core, board.device, board.name)
-            break
-        except CapacityError as error:
-            if error.unit != "block RAMs" or groups == 1:
-                raise
-            groups -= 1
     return compile_layer(
         weights,
         hardware,
-        multiplier=multiplier,
-        pass_groups=groups,
+        multiplier=board.device.family,
+        pass_groups=fitting_groups(weights.config, hardware, board, query_rows),
         memory_bytes=board.memory.size_bytes,
         memory_name=f"memory of {board.name}",
         board=board.name,
+        query_rows=query_rows,
         **options,
     )
 
 
+def fitting_groups(
+    config: ModelConfig, hardware: HardwareConfig, board: Board, query_rows: int
+) -> int:
+    """Return as many head groups per pass as activation buffer and block RAM hold.
+
+    Raises
+    ------
+    MlaHwError
+        When not even one group fits, or the array does not.
+    """
+    groups: int | None = None
+    while True:
+        core = schedule_layer(
+            config,
+            hardware,
+            multiplier=board.device.family,
+            pass_groups=groups,
+            query_rows=query_rows,
+        ).core
+        groups = core.groups
+        try:
+            check_device(core, board.device, board.name)
+        except CapacityError as error:
+            if error.unit != "block RAMs" or groups == 1:
+                raise
+            groups -= 1
+        else:
+            return groups
+
+
 def _predict(design: Design) -> dict[str, Any]:
-    """Cycles per phase and in total at positions 0, 1, 3, 7, … context − 1."""
+    """Cycles per phase and in total at positions 0, 1, 3, 7, … context − 1 of query row 0.
+
+    The other rows are at the same position, or at the following ones of their sequence.
+    """
+    same, query_rows = design.memory.same_sequence, design.core.query_rows
+    last = design.context - (query_rows if same else 1)
     positions = [0]
-    while 2 * positions[-1] + 1 < design.context:
+    while 2 * positions[-1] + 1 <= last:
         positions.append(2 * positions[-1] + 1)
-    if positions[-1] != design.context - 1:
-        positions.append(design.context - 1)
+    if positions[-1] != last:
+        positions.append(last)
     names = design.manifest["phases"]
     rows = []
     for position in positions:
+        by_row = [position + row * same for row in range(query_rows)]
         timeline = predict(
-            design.program, design.core, design.memory, position, latency=NOMINAL_LATENCY
+            design.program, design.core, design.memory, by_row, latency=NOMINAL_LATENCY
         )
         rows.append({
             "position": position,

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 
-from mla_hw.cli.arguments import Parser, count, integers, one_of, path, positive, text
+from mla_hw.cli.arguments import Parser, count, counts, integers, one_of, path, positive, text
 from mla_hw.cli.versions import project_version
 from mla_hw.errors import MlaHwError
 
@@ -128,6 +128,18 @@ def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--seed", type=count, default=0, metavar="N", help="of a preset's weights (default: 0)"
     )
+    command.add_argument(
+        "--rows",
+        type=positive,
+        default=1,
+        metavar="N",
+        help="sequences that share the weight stream (default: 1)",
+    )
+    command.add_argument(
+        "--same-sequence",
+        action="store_true",
+        help="the rows are consecutive tokens of one sequence",
+    )
     command.add_argument("--no-image", action="store_true", help="leave image.bin out")
     command.add_argument(
         "--out",
@@ -146,14 +158,14 @@ def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--hidden",
         type=path,
         metavar="FILE.npz",
-        help="array x [tokens, hidden_size]; y to compare",
+        help="array x [tokens, hidden_size], or [tokens, rows, hidden_size]; y to compare",
     )
     command.add_argument(
         "--prefill",
-        type=count,
+        type=counts,
         default=0,
         metavar="K",
-        help="tokens that only fill the cache (default: 0)",
+        help="tokens that only fill the cache, or as many numbers as rows (default: 0)",
     )
     command.add_argument(
         "--memory",
@@ -211,6 +223,8 @@ def _generate(arguments: argparse.Namespace) -> int:
         calibration=arguments.calibration,
         seed=arguments.seed,
         image=not arguments.no_image,
+        rows=arguments.rows,
+        same_sequence=arguments.same_sequence,
         progress=_progress,
     )
     for warning in report.warnings:

@@ -39,7 +39,7 @@ class SimulationReport:
     difference : Difference or None
         The first that has not; nothing is simulated behind it.
     tokens : int
-        Tokens simulated.
+        Tokens simulated, of each query row.
     relative_error, cosine : tuple of float
         Of the rows that have a reference, ‖y_core·scale − y‖₂ / ‖y‖₂ and the cosine between both.
     relative_error_total : float or None
@@ -103,7 +103,7 @@ def simulate(
     directory: Path | str,
     *,
     hidden: Path | str | None = None,
-    prefill: int = 0,
+    prefill: int | Sequence[int] = 0,
     memory: str = "fixed:32",
     simulator: str = "verilator",
     waves: bool = False,
@@ -126,9 +126,11 @@ def simulate(
         Folder that ``generate`` made, with its image.
     hidden : Path or str, optional
         NPZ file with array ``x`` [tokens, hidden_size] and, for accuracy figures, ``y``: the
-        reference of the last ``len(y)`` tokens. Without it, 4 seeded rows.
-    prefill : int
-        Tokens whose cache rows the golden model writes; the others are simulated.
+        reference of the last ``len(y)`` tokens. Where there are several query rows, both are
+        [tokens, query_rows, hidden_size]. Without it, 4 seeded rows.
+    prefill : int or sequence of int
+        Tokens whose cache rows the golden model writes, or how many of each query row; the others
+        are simulated.
     memory : str
         ``fixed:LATENCY``, ``random:SEED``, or ``dram``: the board's SDRAM.
     simulator : str
@@ -172,7 +174,6 @@ def simulate(
     run = SimulationRun(
         design,
         rows,
-        prefill=prefill,
         mode=mode,
         corrupt=corrupt,
         interrupt=interrupt,

@@ -14,8 +14,16 @@ from mla_hw.cycles.predict import predict
 from mla_hw.cycles.timeline import Timeline, split_phases
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
+from mla_hw.golden.loader import interleave_rows
 from mla_hw.hardware import NOMINAL_LATENCY
-from mla_hw.registers import COUNTERS, ERRORS, ErrorCode, register
+from mla_hw.registers import (
+    COUNTERS,
+    ERRORS,
+    ErrorCode,
+    cache_register,
+    position_register,
+    register,
+)
 from sim.check import Difference, MemoryMirror, first_difference
 from sim.job import Job, MemoryMode, TokenJob
 from sim.results import TokenResult
@@ -42,7 +50,7 @@ class Corruption:
     mask : int
         Bits of the byte.
     token : int
-        Position before whose run it happens.
+        Token, of query row 0, before whose run it happens.
     """
 
     region: str
@@ -58,7 +66,7 @@ class Interruption:
     Parameters
     ----------
     token : int
-        Position.
+        Of query row 0.
     code : ErrorCode
         Error that the core must report.
     abort_after : int, optional
@@ -76,14 +84,12 @@ class Interruption:
 class SimulationRun:
     """Everything that becomes known of a simulation.
 
-    Making one fills the cache up to ``prefill`` and predicts every token.
+    Making one fills the cache up to the first token and predicts every token.
 
     Parameters
     ----------
     design : Design
     rows : HiddenRows
-    prefill : int
-        Tokens that are not simulated.
     mode : MemoryMode
     corrupt : sequence of Corruption
     interrupt : sequence of Interruption
@@ -95,9 +101,9 @@ class SimulationRun:
     difference : Difference or None
         Where core and golden model part first.
     results : list of TokenResult
-        One per simulated token, without memories.
+        One per simulated token, or token of each query row, without memories.
     y : list of array of int16
-        Row of y of each.
+        Row of y of each; [query_rows, hidden_size] where there are several.
     traces : list of Trace
         Instructions of each.
     saturated : Counter
@@ -109,24 +115,18 @@ class SimulationRun:
         design: Design,
         rows: HiddenRows,
         *,
-        prefill: int,
         mode: MemoryMode,
         corrupt: Sequence[Corruption],
         interrupt: Sequence[Interruption],
         progress: Callable[[str], None],
     ) -> None:
-        self.design, self.rows, self.prefill, self.mode = design, rows, prefill, mode
+        self.design, self.rows, self.mode = design, rows, mode
         self.say = progress
         self.machine = design.machine()
         self._x, self._x_saturated = design.quantize_hidden(rows.x)
-        if prefill:
-            progress(f"write the cache rows of {prefill} tokens")
-            # Another machine, because the core's buffers have not seen these tokens.
-            before = design.machine()
-            for token in range(prefill):
-                before.write_hidden(self._x[token])
-                before.run(token, attention=False)
-            self.machine.memory[:] = before.memory
+        if any(rows.first):
+            progress(f"write the cache rows of {max(rows.first)} tokens")
+            self.machine.memory[:] = self._prefill()
         progress("predict cycles")
         latency = mode.number if mode.kind == "fixed" else NOMINAL_LATENCY
         self.timelines: list[Timeline] = [
@@ -134,11 +134,11 @@ class SimulationRun:
                 design.program,
                 design.core,
                 design.memory,
-                token,
+                rows.positions(step, design.memory),
                 latency=latency,
                 sdram=mode.sdram,
             )
-            for token in range(prefill, len(rows.x))
+            for step in range(rows.steps)
         ]
         self.difference: Difference | None = None
         self.results: list[TokenResult] = []
@@ -146,20 +146,42 @@ class SimulationRun:
         self.traces: list[Trace] = []
         self.saturated: Counter[str] = Counter()
         self._corrupt = corrupt
+        # Steps, each after the interruptions of its token.
         self._runs: list[tuple[int, Interruption | None]] = []
-        for token in range(prefill, len(rows.x)):
-            self._runs += [(token, item) for item in interrupt if item.token == token]
-            self._runs.append((token, None))
+        for step in range(rows.steps):
+            token = self._token_number(step)
+            self._runs += [(step, item) for item in interrupt if item.token == token]
+            self._runs.append((step, None))
+
+    def _token_number(self, step: int) -> int:
+        """Return the token of query row 0, which stands for those of all."""
+        return self.rows.tokens(step)[0]
+
+    def _of_rows(self, array: NDArray[Any], step: int) -> NDArray[Any]:
+        """Return what belongs to the token of each query row in a step."""
+        return np.array([array[token, row] for row, token in enumerate(self.rows.tokens(step))])
+
+    def _prefill(self) -> NDArray[np.uint8]:
+        """Return the memory with the cache rows of the tokens before the first step."""
+        # Another machine, because the core's buffers have not seen these tokens.
+        before, memory, first = self.design.machine(), self.design.memory, self.rows.first
+        for token in range(max(first)):
+            # A row that has had all of them writes its next one, as it will again when it runs.
+            tokens = [min(token, own) for own in first]
+            before.write_hidden(np.array([self._x[own, row] for row, own in enumerate(tokens)]))
+            positions = memory.positions(token) if memory.same_sequence else tokens
+            before.run(positions, attention=False)
+        return before.memory
 
     def simulate(self, simulation: CoreSimulation) -> None:
         """Run the core token by token; stop at the first difference."""
         mirror = MemoryMirror(self.machine.memory)
         wanted_hash = int(self.design.manifest["hash"], 16)
-        region = self.design.regions["y"]
         tokens = len(self.rows.x)
         with closing(simulation.run(self._job(), self.design.image, memory=self.mode)) as results:
             for result in results:
-                token, interruption = self._runs[result.index]
+                step, interruption = self._runs[result.index]
+                token = self._token_number(step)
                 if result.registers.get("hash", wanted_hash) != wanted_hash:
                     raise ConfigError(
                         f"The core has the configuration hash {result.registers['hash']:016x}, "
@@ -174,16 +196,25 @@ class SimulationRun:
                         break
                     continue
                 before = self.machine.saturated.copy()
-                self.machine.write_hidden(self._x[token])
-                self.machine.run(token)
+                positions = self.rows.positions(step, self.design.memory)
+                self.machine.write_hidden(self._of_rows(self._x, step))
+                self.machine.run(positions)
                 counted = self.machine.saturated - before
-                self.saturated += counted + Counter(x=int(self._x_saturated[token]))
-                trace = pair(self.timelines[token - self.prefill].instructions, result.log.events)
+                clamped = int(self._of_rows(self._x_saturated, step).sum())
+                self.saturated += counted + Counter(x=clamped)
+                trace = pair(self.timelines[step].instructions, result.log.events)
                 self.difference = first_difference(
-                    self.machine, mirror, result, token=token, counted=counted, trace=trace
+                    self.machine,
+                    mirror,
+                    result,
+                    token=token,
+                    positions=positions,
+                    counted=counted,
+                    trace=trace,
                 )
                 self.results.append(result.without_memories())
-                self.y.append(mirror.content[region.offset : region.end].view("<i2").copy())
+                y = self.design.memory.y_rows(mirror.content).astype(np.int16)
+                self.y.append(y if self.design.core.query_rows > 1 else y[0])
                 self.traces.append(trace)
                 verdict = "differs" if self.difference else "bit-exact"
                 self.say(f"token {token + 1} of {tokens}: {result.cycles} cycles, {verdict}")
@@ -223,7 +254,7 @@ class SimulationRun:
         texts = [item.text(program.semaphores) for item in program.instructions]
         return [
             {
-                "token": self.prefill + number,
+                "token": self._token_number(number),
                 "index": item.predicted.index,
                 "iteration": list(item.predicted.iteration),
                 "text": texts[item.predicted.index],
@@ -238,10 +269,14 @@ class SimulationRun:
 
     def accuracy(self) -> dict[str, Any]:
         """Relative error and cosine of every row that has a reference, and of all together."""
+        hidden = self.design.model.hidden_size
         pairs = [
-            (row * self.design.scales["y"], reference)
-            for number, row in enumerate(self.y)
-            if (reference := self.rows.reference(self.prefill + number)) is not None
+            (got * self.design.scales["y"], reference)
+            for step, y in enumerate(self.y)
+            for row, (token, got) in enumerate(
+                zip(self.rows.tokens(step), y.reshape(-1, hidden), strict=True)
+            )
+            if (reference := self.rows.reference(token, row)) is not None
         ]
         if not pairs:
             return {"relative_error": (), "cosine": (), "relative_error_total": None}
@@ -268,6 +303,10 @@ class SimulationRun:
         core, regions = self.design.core, self.design.regions
         setup = [(register(f"base_{name}").address, regions[name].offset) for name in regions]
         setup += [
+            (register(cache_register(row)).address, base)
+            for row, base in enumerate(self.design.memory.cache_bases[1:], 1)
+        ]
+        setup += [
             (register("program_beats").address, -(-regions["program"].size // core.port_bytes)),
             (register("capacity").address, self.design.context),
             (register("interrupt_enable").address, register("interrupt_enable").mask),
@@ -281,21 +320,25 @@ class SimulationRun:
         )
         return Job(
             setup=setup,
-            tokens=[self._token(token, interruption) for token, interruption in self._runs],
+            tokens=[self._token(step, interruption) for step, interruption in self._runs],
             latch=[(register("control").address, _bit("control", "latch"))],
             reads={name: _words(name) for name in reads},
             acknowledge=[(register("interrupt_status").address, register("interrupt_status").mask)],
         )
 
-    def _token(self, token: int, interruption: Interruption | None) -> TokenJob:
-        core, regions = self.design.core, self.design.regions
-        row = self._x[token].astype("<i2").tobytes()
-        patch = [(regions["x"].offset, row + bytes(-len(row) % core.port_bytes))]
-        if token == self.prefill and self.prefill:
-            start = regions["cache"].offset
-            content = self.machine.memory[start : start + self.prefill * core.row_bytes]
-            patch.append((start, content.tobytes()))
-        predicted = self.timelines[token - self.prefill].total
+    def _token(self, step: int, interruption: Interruption | None) -> TokenJob:
+        core, regions, memory = self.design.core, self.design.regions, self.design.memory
+        token, positions = self._token_number(step), self.rows.positions(step, memory)
+        x = interleave_rows(core, self._of_rows(self._x, step)).astype("<i2").tobytes()
+        patch = [(regions["x"].offset, x + bytes(-len(x) % core.port_bytes))]
+        if step == 0:
+            caches = dict(zip(memory.cache_bases, positions, strict=True))
+            if memory.same_sequence:
+                caches = {memory.cache_base(0): positions[0]}
+            for start, held in caches.items():
+                content = self.machine.memory[start : start + held * core.row_bytes]
+                patch += [(start, content.tobytes())] if held else []
+        predicted = self.timelines[step].total
         refused = later = None
         if interruption and interruption.refused:
             name, offset = interruption.refused
@@ -306,7 +349,10 @@ class SimulationRun:
             later = (interruption.abort_after, [abort])
         return TokenJob(
             writes=[
-                (register("position").address, token),
+                *(
+                    (register(position_register(row)).address, position)
+                    for row, position in enumerate(positions)
+                ),
                 (register("control").address, _bit("control", "start")),
             ],
             limit=_PATIENCE[self.mode.kind] * predicted + _PATIENCE_CYCLES,

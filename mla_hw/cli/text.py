@@ -104,15 +104,19 @@ def print_design(report: "GenerateReport") -> None:
     design, output = report.design, console()
     core = design.core
     passes = len(design.manifest["passes"])
+    rows = ""
+    if core.query_rows > 1:
+        kind = "tokens of one sequence" if design.memory.same_sequence else "sequences"
+        rows = f" for {core.query_rows} {kind}"
     output.print(
-        f"{core.rows}×{core.columns} core, hash {design.manifest['hash']}, "
+        f"{core.rows}×{core.columns} core{rows}, hash {design.manifest['hash']}, "
         f"{len(design.program)} instructions, {passes} pass{'es' if passes > 1 else ''}, "
         f"context {design.context}, memory {design.memory.size} bytes",
         highlight=False,
     )
-    rows = report.predicted["cycles"]
-    table = _table("cached tokens", *rows[0]["phases"], "total", title="Predicted cycles")
-    for row in rows:
+    steps = report.predicted["cycles"]
+    table = _table("cached tokens", *steps[0]["phases"], "total", title="Predicted cycles")
+    for row in steps:
         cells = [str(value) for value in row["phases"].values()]
         table.add_row(str(row["position"]), *cells, str(row["total"]))
     output.print(table)

@@ -46,8 +46,8 @@ def lanes(config: CoreConfig, mode: str) -> int:
 
 
 def slots(config: CoreConfig, mode: str, rows: int) -> int:
-    """Slots in which ``rows`` rows leave; a projection has one row."""
-    return 1 if mode == "project" else -(-rows // lanes(config, mode))
+    """Slots in which ``rows`` rows leave; a projection has the query rows."""
+    return config.query_rows if mode == "project" else -(-rows // lanes(config, mode))
 
 
 def slot_cycles(config: CoreConfig, mode: str) -> int:

@@ -1,6 +1,6 @@
 """Figures of merit of a decode step: how close its cycles are to what array and port allow."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mla_hw.config import ModelConfig
@@ -60,7 +60,10 @@ class PhaseFigures:
 
 
 def phase_figures(
-    config: ModelConfig, core: CoreConfig, cached: int, cycles: Mapping[str, int]
+    config: ModelConfig,
+    core: CoreConfig,
+    cached: int | Sequence[int],
+    cycles: Mapping[str, int],
 ) -> list[PhaseFigures]:
     """Count work and traffic of the phases of one step of the scheme ``absorb``.
 
@@ -68,17 +71,19 @@ def phase_figures(
     ----------
     config : ModelConfig
     core : CoreConfig
-    cached : int
-        Tokens that the step attends to, its own included.
+    cached : int or sequence of int
+        Tokens that the step attends to, its own included, by query row, or of all. Weights count
+        once for all rows.
     cycles : mapping of str to int
         Cycles of each phase, simulated or predicted.
     """
     graph = build_graph(config)
+    rows = (cached,) * core.query_rows if isinstance(cached, int) else tuple(cached)
     return [
         PhaseFigures(
             phase=phase,
-            macs=graph.macs(cached, phase),
-            payload_bytes=_payload(graph, cached, phase),
+            macs=sum(graph.macs(row, phase) for row in rows),
+            payload_bytes=_payload(graph, rows, phase),
             array_size=core.rows * core.columns,
             port_bytes=core.port_bytes,
             cycles=cycles[phase],
@@ -93,12 +98,12 @@ def roofline_efficiency(figures: Iterable[PhaseFigures]) -> float:
     return sum(item.least_cycles for item in phases) / sum(item.cycles for item in phases)
 
 
-def _payload(graph: DecodeGraph, cached: int, phase: str) -> int:
+def _payload(graph: DecodeGraph, rows: Sequence[int], phase: str) -> int:
     outputs = graph.weight_outputs(phase)
-    scales = SCALE_BYTES * cached if phase == "attention" else 0
+    scales = SCALE_BYTES * sum(rows) if phase == "attention" else 0
     return (
         graph.weight_bytes(phase)
         + CONSTANT_BYTES * outputs
-        + graph.cache_elements(cached, phase)
+        + sum(graph.cache_elements(cached, phase) for cached in rows)
         + scales
     )

@@ -25,7 +25,7 @@ LOADER_DONE_LATENCY = 1
 def elements_per_write(config: CoreConfig, target: str) -> int:
     """Elements written per cycle; ``destination`` is a multiple of it."""
     if target == "spread":
-        return int(min(config.port_bytes // 2, 1 << config.spread_bits))
+        return int(min(config.port_bytes // 2, 1 << config.load_bits))
     return 1
 
 

@@ -5,7 +5,7 @@ is a process that runs until it needs a time that is not known yet; the timing o
 once, in its own module beside this one.
 """
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 
 from mla_hw.cycles.array_engine import done_latency
@@ -66,7 +66,7 @@ def predict(
     program: Program,
     core: CoreConfig,
     memory: MemoryMap,
-    position: int,
+    position: int | Sequence[int],
     *,
     latency: int = NOMINAL_LATENCY,
     sdram: SdramTiming | None = None,
@@ -78,8 +78,8 @@ def predict(
     program : Program
     core : CoreConfig
     memory : MemoryMap
-    position : int
-        Rows that the cache holds already.
+    position : int or sequence of int
+        Rows that the cache holds already, by query row, or of all.
     latency : int
         Cycles from an accepted read to its first beat, and from the last beat of a write to its
         response.
@@ -100,7 +100,7 @@ class _Run:
         program: Program,
         core: CoreConfig,
         memory: MemoryMap,
-        position: int,
+        position: int | Sequence[int],
         latency: int,
         sdram: SdramTiming | None,
     ) -> None:
@@ -113,6 +113,7 @@ class _Run:
                 tile_tokens=core.tile_tokens,
                 bases=[memory.regions[name].offset for name in REGIONS],
                 port_bytes=core.port_bytes,
+                caches=memory.cache_bases,
             )
         )
         self.queues = {engine: _Queue() for engine in _ENGINES}

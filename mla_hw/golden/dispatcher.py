@@ -18,7 +18,7 @@ __all__ = ["Resolved", "resolve"]
 
 _LOCAL_MASK = (1 << ADDRESS_OFFSET_BITS) - 1
 _BYTE_ADDRESS_MASK = (1 << MEMORY_ADDRESS_BITS) - 1
-_RESOLVED_AWAY = ("wait", "once", "post", "final", "base", "tile_k", "tile_n")
+_RESOLVED_AWAY = ("wait", "once", "post", "final", "base", "tile_k", "tile_n", "query_row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +70,8 @@ class _Loop:
 class _Loops:
     """The loops around the current instruction."""
 
-    def __init__(self, position: int, tile_tokens: int) -> None:
+    def __init__(self, tile_tokens: int) -> None:
         self.stack: list[_Loop] = []
-        self.position = position
         self.tile_tokens = tile_tokens
 
     @property
@@ -88,16 +87,14 @@ class _Loops:
             raise ProgramError(f"{where}: a tile's token count needs a LOOP tile_n around it")
         return self.tile.left if self.tile.last else self.tile.step
 
-    def enter(self, start: int, count: int, tiled: int, where: str) -> None:
+    def enter(self, start: int, count: int, tokens: int, tiled: int, where: str) -> None:
         if len(self.stack) == LOOP_DEPTH:
             raise ProgramError(f"{where}: loops nest at most {LOOP_DEPTH} deep")
         if tiled:
             if self.tile is not None:
                 raise ProgramError(f"{where}: a loop over tiles within a loop over tiles")
             longest = tile_limit(self.tile_tokens)
-            self.stack.append(
-                _Loop(start, self.position + 1, self.tile_tokens, longest, tiled=True)
-            )
+            self.stack.append(_Loop(start, tokens, self.tile_tokens, longest, tiled=True))
             return
         if not 0 < count < 1 << POSITION_BITS:
             raise ProgramError(
@@ -121,25 +118,28 @@ class _Loops:
 def resolve(
     program: Sequence[Instruction],
     *,
-    position: int,
+    position: int | Sequence[int],
     tile_tokens: int,
     bases: Sequence[int],
     port_bytes: int,
+    caches: Sequence[int] = (),
 ) -> Iterator[Resolved]:
     """Execute a program's control flow; yield every instruction with plain numbers.
 
     Parameters
     ----------
     program : sequence of Instruction
-    position : int
-        Tokens that are cached already; the new token is row ``position`` and belongs to the last
-        tile.
+    position : int or sequence of int
+        Tokens that are cached already, by query row, or of all; the new token is row ``position``
+        and belongs to the last tile.
     tile_tokens : int
         Cached tokens per tile.
     bases : sequence of int
         Base registers, byte addresses, in the order of the field ``base``.
     port_bytes : int
         Bytes per beat.
+    caches : sequence of int
+        Base registers of the cache by query row; empty: the one in ``bases`` is that of all.
 
     Yields
     ------
@@ -151,31 +151,55 @@ def resolve(
     ------
     ProgramError
         Where the core would stop with an error: loops that nest too deep or do not match, a
-        tile's token count outside a loop over tiles, a loop without iterations, no HALT.
+        tile's token count outside a loop over tiles, a loop without iterations, no HALT. For a
+        query row that there is not.
     """
-    if not 0 <= position < 1 << POSITION_BITS:
-        raise ProgramError(f"position must be from 0 to {(1 << POSITION_BITS) - 1}, not {position}")
-    loops = _Loops(position, tile_tokens)
+    rows = _QueryRows(position, caches)
+    loops = _Loops(tile_tokens)
     counter = 0
     while counter < len(program):
         instruction = program[counter]
         where = f"instruction {counter} ({instruction.name})"
-        resolved = _resolve_one(counter, instruction, loops, bases, port_bytes)
+        resolved = _resolve_one(counter, instruction, loops, rows, bases, port_bytes)
         if instruction.name == "HALT" and loops.stack:
             raise ProgramError(f"{where}: a loop around it has no NEXT")
         yield resolved
         if instruction.name == "HALT":
             return
         if instruction.name == "LOOP":
-            loops.enter(counter + 1, instruction["n"], instruction["tile_n"], where)
+            tokens = rows.position(instruction["query_row"], where) + 1
+            loops.enter(counter + 1, instruction["n"], tokens, instruction["tile_n"], where)
         counter = loops.next(counter, where) if instruction.name == "NEXT" else counter + 1
     raise ProgramError(f"The program of {len(program)} instructions ends without HALT")
+
+
+class _QueryRows:
+    """Positions and caches of the query rows."""
+
+    def __init__(self, position: int | Sequence[int], caches: Sequence[int]) -> None:
+        self.shared = isinstance(position, int)
+        self.positions = (position,) if isinstance(position, int) else tuple(position)
+        self.caches = caches
+        for row in self.positions:
+            if not 0 <= row < 1 << POSITION_BITS:
+                raise ProgramError(
+                    f"position must be from 0 to {(1 << POSITION_BITS) - 1}, not {row}"
+                )
+
+    def position(self, row: int, where: str) -> int:
+        """Return the tokens of a row that are cached already."""
+        if self.shared:
+            return self.positions[0]
+        if row >= len(self.positions):
+            raise ProgramError(f"{where}: there is no query row {row}")
+        return self.positions[row]
 
 
 def _resolve_one(
     counter: int,
     instruction: Instruction,
     loops: _Loops,
+    rows: _QueryRows,
     bases: Sequence[int],
     port_bytes: int,
 ) -> Resolved:
@@ -188,13 +212,16 @@ def _resolve_one(
     }
     indices = loops.indices()
     in_memory = "base" in kind.fields
+    row, where = given.get("query_row", 0), f"instruction {counter} ({instruction.name})"
     for operand in ("a", "b", "c"):
         if operand in fields:
-            fields[operand] = _sum(
-                operand, given, indices, loops.position if in_memory and operand == "a" else None
-            )
+            position = rows.position(row, where) if in_memory and operand == "a" else None
+            fields[operand] = _sum(operand, given, indices, position)
     if in_memory:
-        address = bases[given.get("base", 0)] + fields.pop("a") * port_bytes
+        base = bases[given.get("base", 0)]
+        if rows.caches and instruction.choice("base") == "cache":
+            base = rows.caches[row]
+        address = base + fields.pop("a") * port_bytes
         fields["address"] = address & _BYTE_ADDRESS_MASK
     for operand in ("a", "b", "c"):
         if operand in fields:
@@ -202,7 +229,7 @@ def _resolve_one(
     if instruction.name != "LOOP":
         for count in ("k", "n"):
             if given.get(f"tile_{count}"):
-                fields[count] = loops.tokens(f"instruction {counter} ({instruction.name})")
+                fields[count] = loops.tokens(where)
     if instruction.name == "SOFTMAX":
         fields["first"] = int(loops.tile is None or loops.tile.index == 0)
     first = not any(indices)

@@ -1,15 +1,17 @@
 """Interpreter of programs: executes them in program order with the units' golden functions."""
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mla_hw.golden.activation_buffer import place_elements, row_offset
 from mla_hw.golden.arithmetic import Ints
 from mla_hw.golden.buffers import memory_contents
 from mla_hw.golden.context_accumulator import accumulate_context
 from mla_hw.golden.dispatcher import Resolved, resolve
+from mla_hw.golden.loader import interleave_rows, spread_places
 from mla_hw.golden.norm import rms_norm
 from mla_hw.golden.normalize import normalize_context
 from mla_hw.golden.pack import pack_row
@@ -19,10 +21,12 @@ from mla_hw.golden.score_unit import scale_scores
 from mla_hw.golden.softmax import ShiftControl, SoftmaxState, softmax_tile
 from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
 from mla_hw.program.image import MemoryMap
-from mla_hw.program.instructions import FIELDS, Engine
+from mla_hw.program.instructions import ADDRESS_OFFSET_BITS, FIELDS, Engine
 from mla_hw.program.program import Program
 
 __all__ = ["Machine"]
+
+_LOCAL_MASK = (1 << ADDRESS_OFFSET_BITS) - 1
 
 
 class Machine:
@@ -65,7 +69,7 @@ class Machine:
         self.output = np.zeros(core.output_words * core.port_bytes // 2, np.int64)
         self.row = np.zeros(core.row_bytes, np.uint8)
         self.staging = np.zeros(core.kv_lora_rank + core.qk_rope_head_dim, np.int64)
-        self.table = np.zeros(core.qk_rope_head_dim, np.int64)
+        self.table = np.zeros(core.query_rows * core.qk_rope_head_dim, np.int64)
         self.constants = np.zeros(core.constants, np.int64)
         self.ring = np.zeros(
             (core.ring_blocks * core.columns, core.token_words * core.columns), np.int64
@@ -89,47 +93,61 @@ class Machine:
         self._fill_block = self._read_block = self._tile_blocks = 0
         self._bank = 0
 
-    def write_hidden(self, row: Ints) -> None:
-        """Put one token's hidden state, already quantised, where the core reads it."""
-        self._poke("x", np.asarray(row, "<i2"))
+    def write_hidden(self, rows: Ints) -> None:
+        """Put hidden states, already quantised, where the core reads them.
+
+        Parameters
+        ----------
+        rows : [hidden_size] or [query_rows, hidden_size] int16
+        """
+        rows = np.asarray(rows, np.int64).reshape(self.core.query_rows, -1)
+        self._poke("x", interleave_rows(self.core, rows).astype("<i2"))
 
     def buffers(self) -> dict[str, Ints]:
         """Return the contents of the on-chip memories by their place in the core's hierarchy."""
         return memory_contents(self)
 
     def y(self) -> Ints:
-        """Return the result that the last run left in memory."""
-        region = self.map.regions["y"]
-        return self.memory[region.offset : region.end].view("<i2").astype(np.int64)
+        """Return the result that the last run left in memory.
 
-    def cache_row(self, position: int) -> NDArray[np.uint8]:
-        """Bytes of one cache row in memory."""
-        start = self.map.regions["cache"].offset + position * self.core.row_bytes
+        Returns
+        -------
+        [hidden_size] int64, [query_rows, hidden_size] with several query rows
+        """
+        rows = self.map.y_rows(self.memory)
+        return rows[0] if self.core.query_rows == 1 else rows
+
+    def cache_row(self, position: int, row: int = 0) -> NDArray[np.uint8]:
+        """Bytes of one row of a query row's cache in memory."""
+        start = self.map.cache_base(row) + position * self.core.row_bytes
         return self.memory[start : start + self.core.row_bytes]
 
-    def run(self, position: int, *, attention: bool = True) -> None:
+    def run(self, position: int | Sequence[int], *, attention: bool = True) -> None:
         """Execute the program for the token at a position.
 
         Parameters
         ----------
-        position : int
-            Rows that the cache holds already.
+        position : int or sequence of int
+            Rows that the cache holds already, by query row, or of all.
         attention : bool
-            False stops behind the STORE of the cache row: what a prefill needs.
+            False stops behind the STORE of the last cache row: what a prefill needs.
         """
         self._stream.clear()
         self._stream_pointer = self.map.regions["weights"].offset
         bases = [region.offset for region in self.map.regions.values()]
+        rows_left = self.core.query_rows
         for command in resolve(
             self.program.instructions,
             position=position,
             tile_tokens=self.core.tile_tokens,
             bases=bases,
             port_bytes=self.core.port_bytes,
+            caches=self.map.cache_bases,
         ):
             if command.engine is not Engine.DISPATCHER:
                 _HANDLERS[command.name](self, command)
-            if not attention and command.name == "STORE":
+            rows_left -= command.name == "STORE"
+            if not attention and not rows_left:
                 return
 
     # Reader.
@@ -138,10 +156,12 @@ class Machine:
         f = command.fields
         target, start, count = _choice(f, "target"), f["address"], f["k"]
         if target == "spread":
-            values = self._peek(start, count, "<i2")
-            self._put_spread(0, f["c"], values)
+            source, places, lanes = spread_places(self.core, f["c"], count)
+            values = self._peek(start, int(source.max()) + 1, "<i2")
+            self.halves[0, places, lanes] = values[source]
         elif target == "table":
-            self.table[: 2 * count] = self._peek(start, 2 * count, "<i2")
+            first = 2 * f["c"]
+            self.table[first : first + 2 * count] = self._peek(start, 2 * count, "<i2")
         else:
             self.constants[f["c"] : f["c"] + count] = self._peek(start, count, "<u4")
 
@@ -174,25 +194,30 @@ class Machine:
     def _project(self, f: Mapping[str, int]) -> None:
         half, layout = _choice(f, "source").split("_")
         take = self._get_spread if layout == "spread" else self._get_lane
-        operand = take(int(half == "vector"), f["a"], f["k"])
+        operands = np.array([
+            take(int(half == "vector"), f["a"] + self._row_offset(row), f["k"])
+            for row in range(self.core.query_rows)
+        ])
         weights, multiplier = self._next_tiles(-(-f["n"] // self.core.columns), f["k"])
         for constants in multiplier.reshape(-1, self.core.columns):
             self.requantize_constants[self._bank] = constants
             self._bank = (self._bank + 1) % CONSTANT_BANKS
         # Exact: sums stay far below 2^53.
-        acc = (operand.astype(np.float64) @ weights).astype(np.int64)[: f["n"]]
+        acc = (operands.astype(np.float64) @ weights).astype(np.int64)[:, : f["n"]]
         shifts = int(self.constants[f["constant"]])
-        values, saturated = requantize(acc, multiplier[: f["n"]], shifts & 31, shifts >> 8 & 31)
+        results, saturated = requantize(acc, multiplier[: f["n"]], shifts & 31, shifts >> 8 & 31)
         self._count(self._constant_names[f["constant"]], saturated)
         target = _choice(f, "target")
-        if target == "scratch":
-            self.scratch[f["c"] : f["c"] + f["n"]] = values
-        elif target == "output":
-            self.output[f["c"] : f["c"] + f["n"]] = values
-        elif target == "spread":
-            self._put_spread(0, f["c"], values)
-        else:
-            self._put_lane(0, f["c"], values)
+        for row, values in enumerate(results):
+            start = (f["c"] + row * f["b"]) & _LOCAL_MASK
+            if target == "scratch":
+                self.scratch[start : start + f["n"]] = values
+            elif target == "output":
+                self.output[start : start + f["n"]] = values
+            elif target == "spread":
+                self._put_spread(0, start, values)
+            else:
+                self._put_lane(0, start, values)
 
     def _score(self, f: Mapping[str, int]) -> None:
         core, tokens, rows = self.core, f["n"], f["rows"]
@@ -251,7 +276,7 @@ class Machine:
         f, core = command.fields, self.core
         heads, dim = f["n"], f["k"]
         values = self.scratch[f["a"] : f["a"] + heads * dim].reshape(heads, dim)
-        rotated, saturated = rotate_pairs(values, self.table[:dim])
+        rotated, saturated = rotate_pairs(values, self.table[2 * f["b"] :][:dim])
         self._count("k_rope" if _choice(f, "target") == "row" else "q_rope", saturated)
         if _choice(f, "target") == "row":
             self.staging[f["c"] : f["c"] + dim] = rotated[0]
@@ -286,7 +311,10 @@ class Machine:
             int(self.constants[f["constant"]]) & 63,
         )
         self._count("ctx", saturated)
-        self._put_lane(1, f["c"], ctx)
+        if core.query_rows == 1:
+            self._put_lane(1, f["c"], ctx)
+        else:
+            self._put_spread(1, f["c"], ctx)
 
     def _pack(self, command: Resolved) -> None:
         f, core = command.fields, self.core
@@ -337,16 +365,16 @@ class Machine:
             self._decoded[offset, size] = weights.astype(np.float64), constants.astype(np.int64)
         return self._decoded[offset, size]
 
+    def _row_offset(self, row: int) -> int:
+        return row_offset(self.core.query_rows, row)
+
     def _get_spread(self, half: int, element: int, count: int) -> Ints:
-        elements = element + np.arange(count)
-        bits = self.core.spread_bits
-        taken = self.halves[half, elements >> bits, elements & ((1 << bits) - 1)]
-        return np.asarray(taken, np.int64)
+        lanes, places = place_elements(self.core, element + np.arange(count), lanes=False)
+        return np.asarray(self.halves[half, places, lanes], np.int64)
 
     def _put_spread(self, half: int, element: int, values: Ints) -> None:
-        elements = element + np.arange(len(values))
-        bits = self.core.spread_bits
-        self.halves[half, elements >> bits, elements & ((1 << bits) - 1)] = values
+        lanes, places = place_elements(self.core, element + np.arange(len(values)), lanes=False)
+        self.halves[half, places, lanes] = values
 
     def _get_lane(self, half: int, element: int, count: int) -> Ints:
         bits = self.core.lane_bits

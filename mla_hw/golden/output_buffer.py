@@ -9,11 +9,17 @@ __all__ = ["gather_elements"]
 
 
 def gather_elements(
-    elements: Iterable[tuple[int, int]], *, words: int, port_bytes: int, element_bits: int
+    elements: Iterable[tuple[int, int]],
+    *,
+    words: int,
+    port_bytes: int,
+    element_bits: int,
+    shared_words: bool = False,
 ) -> NDArray[np.uint8]:
     """Return the buffer's port words after a sequence of elements.
 
-    A word is cleared when the first element after one of another word meets it.
+    A word is cleared when the first element after one of another word meets it, unless words are
+    shared.
 
     Parameters
     ----------
@@ -22,6 +28,8 @@ def gather_elements(
     words : int
         Port words that the buffer holds, all 0 at first.
     port_bytes, element_bits : int
+    shared_words : bool
+        Nothing is ever cleared.
 
     Returns
     -------
@@ -32,7 +40,7 @@ def gather_elements(
     current = None
     for index, value in elements:
         word, slot = divmod(index, port_bytes // size)
-        if word != current:
+        if word != current and not shared_words:
             out[word], current = 0, word
         encoded = (value % (1 << element_bits)).to_bytes(size, "little")
         out[word, slot * size : (slot + 1) * size] = np.frombuffer(encoded, np.uint8)

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from mla_hw.errors import ProgramError
+from mla_hw.golden.activation_buffer import row_offset
 from mla_hw.golden.dispatcher import Resolved
 from mla_hw.golden.loader import ELEMENT_BYTES, LOAD_TARGETS
 from mla_hw.hardware import CoreConfig
-from mla_hw.program.instructions import FIELDS
+from mla_hw.program.instructions import ADDRESS_OFFSET_BITS, FIELDS
 from mla_hw.program.memories import (
     Entries,
     beat_entries,
@@ -17,6 +18,7 @@ from mla_hw.program.memories import (
     context_entries,
     head_entries,
     lane_entries,
+    loaded_entries,
     rotated_entries,
     row_entries,
     scale_entries,
@@ -115,7 +117,7 @@ def reads(command: Resolved, core: CoreConfig, base: str, *, joins: bool) -> Ite
             yield _read("constants", consecutive(f["constant"], 2), "LOAD")
         case "ROPE":
             yield _read("scratch", consecutive(f["a"], f["k"] * f["n"]), "project")
-            yield _read("table", consecutive(0, f["k"] // 2), "LOAD")
+            yield _read("table", consecutive(f["b"], f["k"] // 2), "LOAD")
         case "SOFTMAX":
             by_head = head_entries(core, f)
             yield _read("scores", score_entries(core, f["a"], f), "score")
@@ -158,8 +160,12 @@ def _matmul_reads(f: Mapping[str, int], core: CoreConfig, *, joins: bool) -> Ite
             yield _read("constants", consecutive(f["constant"], 1), "LOAD")
             half, layout = _choice(f, "source").split("_")
             makers = {"projection": ("LOAD", "project"), "vector": ("NORM", "NORMALIZE")}[half]
+            if layout == "lanes" and core.query_rows > 1:
+                raise ProgramError("several query rows are projected from the layout spread only")
             place = spread_entries if layout == "spread" else lane_entries
-            yield _read(half, place(core, f["a"], f["k"]), *makers)
+            for row in range(core.query_rows):
+                start = f["a"] + row_offset(core.query_rows, row)
+                yield _read(half, place(core, start, f["k"]), *makers)
 
 
 def writes(command: Resolved, core: CoreConfig, base: str) -> Iterator[Write]:
@@ -172,9 +178,10 @@ def writes(command: Resolved, core: CoreConfig, base: str) -> Iterator[Write]:
         case "LOAD":
             count = min(f["k"], f["n"] * core.port_bytes // ELEMENT_BYTES[target])
             if target == "spread":
-                yield Write("projection", spread_entries(core, f["c"], count), name)
+                count = min(f["k"], f["n"] * core.port_bytes // 2 >> core.query_bits)
+                yield Write("projection", loaded_entries(core, f["c"], count), name)
             else:
-                yield Write(target, consecutive(f["c"], count), name)
+                yield Write(target, consecutive(f["c"], count), name, f["c"])
         case "MATMUL":
             yield from _matmul_writes(command, core)
         case "NORM" | "ROPE" if target == "row":
@@ -190,7 +197,8 @@ def writes(command: Resolved, core: CoreConfig, base: str) -> Iterator[Write]:
             yield Write("controls", by_head, name)
             yield Write("state", by_head, name)
         case "NORMALIZE":
-            yield Write("vector", lane_entries(core, f["c"], f["k"]), name, f["b"])
+            place = lane_entries if core.query_rows == 1 else spread_entries
+            yield Write("vector", place(core, f["c"], f["k"]), name, f["b"])
         case "PACK":
             # Whole: nobody ever writes the words that only padding meets, they stay 0.
             yield Write("row", consecutive(0, core.row_beats), name)
@@ -199,7 +207,7 @@ def writes(command: Resolved, core: CoreConfig, base: str) -> Iterator[Write]:
 
 
 def _matmul_writes(command: Resolved, core: CoreConfig) -> Iterator[Write]:
-    f, target = command.fields, _choice(command.fields, "target")
+    f = command.fields
     match _choice(f, "mode"):
         case "score":
             by_head, group = head_entries(core, f), f["group"]
@@ -208,18 +216,30 @@ def _matmul_writes(command: Resolved, core: CoreConfig) -> Iterator[Write]:
             yield Write("maxima", by_head, "score", group)
         case "context":
             yield Write("context", context_entries(core, f), "context", f["group"])
-        # Each projection has a layer constant of its own, which tells the tensors apart.
-        case mode if target == "spread":
-            yield Write("projection", spread_entries(core, f["c"], f["n"]), mode, f["constant"])
-        case mode if target == "lanes":
-            yield Write("projection", lane_entries(core, f["c"], f["n"]), mode, f["constant"])
-        case mode if target == "output":
+        case mode:
+            for row in range(core.query_rows):
+                yield _projected(command, core, mode, row)
+
+
+def _projected(command: Resolved, core: CoreConfig, mode: str, row: int) -> Write:
+    """Return what a projection writes of a query row."""
+    f = command.fields
+    start, count = (f["c"] + row * f["b"]) & ((1 << ADDRESS_OFFSET_BITS) - 1), f["n"]
+    # Each projection has a layer constant of its own, which tells the tensors apart.
+    tensor = f["constant"] * core.query_rows + row
+    match _choice(f, "target"):
+        case "spread":
+            return Write("projection", spread_entries(core, start, count), mode, tensor)
+        case "lanes":
+            return Write("projection", lane_entries(core, start, count), mode, tensor)
+        case "output":
             per_beat = core.port_bytes // 2
-            first = f["c"] // per_beat
-            beats = -(-(f["c"] + f["n"]) // per_beat) - first
-            yield Write("output", consecutive(first, beats), mode, f["constant"])
-        case mode if target == "scratch":
-            yield Write("scratch", consecutive(f["c"], f["n"]), mode, f["constant"])
+            first = start // per_beat
+            beats = -(-(start + count) // per_beat) - first
+            # Rows follow each other as one tensor.
+            return Write("output", consecutive(first, beats), mode, f["constant"])
+        case "scratch":
+            return Write("scratch", consecutive(start, count), mode, tensor)
         case _:
             raise _no_target(command)
 

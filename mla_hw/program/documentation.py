@@ -44,6 +44,8 @@ _OPERANDS = f"""\
 - An address is `a + a_stride0·i0 + a_stride1·i1 + a_stride2·i2`, where i0 is the index of the
   outermost loop; the same for b and c. Where there is a base register, a counts beats (words of the
   port) from it, and the third stride counts the position instead of a loop.
+- `query_row` says whose position counts, and whose cache the base register is. A projection takes
+  all query rows at once; attention, norm, rotation and packing take one at a time.
 - `tile_k` and `tile_n` replace k and n by the number of cached tokens in the current tile. They
   need a `LOOP tile_n` around them.
 - There are {SEMAPHORES} semaphores, a bit each in `wait`, `once`, `post` and `final`. Each is given

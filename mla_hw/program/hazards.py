@@ -36,6 +36,7 @@ the first instruction; no LOAD has it as its target.
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,11 +98,32 @@ def verify_hazards(program: Program, core: CoreConfig) -> None:
     """
     cache: dict[Hashable, _Accesses] = {}
     # One token; then a last tile that is whole, the longest, the shortest, about half its size.
-    tile, longest = core.tile_tokens, core.tile_limit
+    tile, longest, rows = core.tile_tokens, core.tile_limit, core.query_rows
     lasts = dict.fromkeys((tile, longest, longest - tile + 1, tile // 2 + 1))
-    positions = [(tiles - 1) * tile + last - 1 for last in lasts for tiles in _TILES]
-    for position in (0, *positions):
-        _Check(program, core, position, cache).run()
+    positions = [0, *((tiles - 1) * tile + last - 1 for last in lasts for tiles in _TILES)]
+    for number, position in enumerate(positions):
+        _Check(program, core, _Caches((position,) * rows), cache).run()
+        if rows == 1:
+            continue
+        # One sequence; then rows whose numbers of tiles differ, as do those of their neighbours.
+        consecutive = tuple(position + row for row in range(rows))
+        _Check(program, core, _Caches(consecutive, shared=True), cache).run()
+        others = tuple(positions[(number + row) % len(positions)] for row in range(rows))
+        _Check(program, core, _Caches(others), cache).run()
+
+
+@dataclass(frozen=True, slots=True)
+class _Caches:
+    """Rows that are cached by query row, in caches that follow each other, or in one."""
+
+    positions: tuple[int, ...]
+    shared: bool = False
+
+    @property
+    def starts(self) -> list[int]:
+        if self.shared:
+            return [0] * len(self.positions)
+        return [0, *accumulate(position + 1 for position in self.positions[:-1])]
 
 
 @dataclass(slots=True)
@@ -123,21 +145,22 @@ class _Memory:
 
 class _Check:
     def __init__(
-        self, program: Program, core: CoreConfig, position: int, cache: dict[Hashable, _Accesses]
+        self, program: Program, core: CoreConfig, caches: _Caches, cache: dict[Hashable, _Accesses]
     ) -> None:
         self.program, self.core, self.cache = program, core, cache
         self.commands = list(
             resolve(
                 program.instructions,
-                position=position,
+                position=caches.positions,
                 tile_tokens=core.tile_tokens,
                 bases=[0] * len(FIELDS["base"].choices),
                 port_bytes=core.port_bytes,
+                caches=[start * core.row_bytes for start in caches.starts],
             )
         )
         self.memories = {
             name: _Memory(contents, np.zeros(len(contents), np.bool_))
-            for name, contents in contents_at_start(core, position).items()
+            for name, contents in contents_at_start(core, caches.positions, caches.starts).items()
         }
         # Numbers in the contents are indices into this.
         self.tensors: list[tuple[str, int]] = [("", 0), (HOST, 0)]

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from mla_hw.golden.loader import x_elements
 from mla_hw.hardware import BURST_BEATS, CoreConfig
 from mla_hw.program.program import Program
 from mla_hw.quant.quantize import QuantizedLayer, rope_rows
@@ -57,12 +58,48 @@ class MemoryMap:
     tensors : tuple of TensorPlace
         Within the weights region.
     context : int
-        Cached tokens that the cache and RoPE regions hold.
+        Cached tokens that the RoPE region and each cache hold.
+    query_rows : int
+        Tokens per run.
+    cache_stride : int
+        Bytes from the cache of a query row to that of the next one; 0 if they share one.
+    y_stride : int
+        Bytes from a query row's y to the next one's.
     """
 
     regions: dict[str, Region]
     tensors: tuple[TensorPlace, ...]
     context: int
+    query_rows: int = 1
+    cache_stride: int = 0
+    y_stride: int = 0
+
+    @property
+    def same_sequence(self) -> bool:
+        """Whether the query rows are consecutive tokens of one sequence."""
+        return self.query_rows > 1 and not self.cache_stride
+
+    def cache_base(self, row: int) -> int:
+        """Byte address of the cache of a query row."""
+        return self.regions["cache"].offset + row * self.cache_stride
+
+    @property
+    def cache_bases(self) -> tuple[int, ...]:
+        """Byte addresses of the caches by query row."""
+        return tuple(self.cache_base(row) for row in range(self.query_rows))
+
+    def positions(self, step: int) -> tuple[int, ...]:
+        """Position of each query row in a step, if all of them began with an empty cache."""
+        if self.same_sequence:
+            return tuple(step * self.query_rows + row for row in range(self.query_rows))
+        return (step,) * self.query_rows
+
+    def y_rows(self, memory: NDArray[np.uint8]) -> NDArray[np.int64]:
+        """Return y out of a memory: [query_rows, hidden_size]."""
+        region = self.regions["y"]
+        size = region.size - (self.query_rows - 1) * self.y_stride
+        starts = [region.offset + row * self.y_stride for row in range(self.query_rows)]
+        return np.array([memory[start : start + size].view("<i2") for start in starts], np.int64)
 
     @property
     def size(self) -> int:
@@ -80,10 +117,30 @@ def rope_row_bytes(core: CoreConfig) -> int:
     return -(-2 * core.qk_rope_head_dim // core.port_bytes) * core.port_bytes
 
 
-def map_memory(schedule: Schedule, program: Program, hidden_size: int, context: int) -> MemoryMap:
-    """Lay out the regions for a context of ``context`` tokens."""
+def map_memory(
+    schedule: Schedule,
+    program: Program,
+    hidden_size: int,
+    context: int,
+    *,
+    same_sequence: bool = False,
+) -> MemoryMap:
+    """Lay out the regions for a context of ``context`` tokens.
+
+    Parameters
+    ----------
+    schedule : Schedule
+    program : Program
+    hidden_size, context : int
+    same_sequence : bool
+        Whether the query rows share one cache.
+    """
     core = schedule.core
     burst = BURST_BEATS * core.port_bytes
+    following = core.query_rows - 1
+    cache_size = context * core.row_bytes
+    cache_stride = 0 if same_sequence or not following else -(-cache_size // burst) * burst
+    y_stride = -(-2 * hidden_size // core.port_bytes) * core.port_bytes if following else 0
     tensors, weights = [], 0
     for stream in schedule.streams:
         for tiles in stream:
@@ -96,15 +153,22 @@ def map_memory(schedule: Schedule, program: Program, hidden_size: int, context: 
         "weights": weights,
         "constants": 4 * core.constants,
         "rope": context * rope_row_bytes(core),
-        "x": 2 * hidden_size,
-        "y": 2 * hidden_size,
-        "cache": context * core.row_bytes,
+        "x": 2 * x_elements(core, hidden_size),
+        "y": following * y_stride + 2 * hidden_size,
+        "cache": following * cache_stride + cache_size,
     }
     regions, offset = {}, 0
     for name in REGIONS:
         regions[name] = Region(offset, sizes[name])
         offset = -(-(offset + sizes[name]) // burst) * burst
-    return MemoryMap(regions=regions, tensors=tuple(tensors), context=context)
+    return MemoryMap(
+        regions=regions,
+        tensors=tuple(tensors),
+        context=context,
+        query_rows=core.query_rows,
+        cache_stride=cache_stride,
+        y_stride=y_stride,
+    )
 
 
 def build_image(

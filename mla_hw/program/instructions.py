@@ -115,6 +115,7 @@ _ALL = (
     Field("k", 96, 16, "array steps, or elements"),
     Field("rows", 112, 8, "rows of the array that take part"),
     Field("group", 120, 8, "head group within the pass"),
+    Field("query_row", 120, 8, "query row whose position and cache count"),
     Field("n", 128, 24, "output channels, tokens, heads, beats, or iterations"),
     *_address("a", 152, "source address"),
     *_address("b", 224, "second source address"),
@@ -166,12 +167,13 @@ _TABLE = (
         "LOAD",
         1,
         Engine.READER,
-        _expand(*_SEMAPHORE_FIELDS, "target", "base", "k", "n", "a", "c"),
+        _expand(*_SEMAPHORE_FIELDS, "target", "base", "k", "query_row", "n", "a", "c"),
         "Copy n beats from memory to activation buffer (spread), RoPE row or layer constants.",
         "a: beats from the base register; its third stride counts the position instead of a loop. "
-        "c: element address in the projection half (target spread), else first entry. "
-        "k: elements (int16 for spread, 32-bit entries otherwise); the rest of the last beat is "
-        "dropped.",
+        "c: address in the projection half times the lanes of all query rows (target spread), else "
+        "first entry. "
+        "k: elements (int16 for spread, of each query row; 32-bit entries otherwise); the rest of "
+        "the last beat is dropped.",
     ),
     InstructionKind(
         "STREAM",
@@ -186,7 +188,7 @@ _TABLE = (
         "TILE",
         3,
         Engine.READER,
-        _expand(*_SEMAPHORE_FIELDS, "base", "tile_n", "n", "a"),
+        _expand(*_SEMAPHORE_FIELDS, "base", "tile_n", "query_row", "n", "a"),
         "Move n cache rows to the latent ring, block by block.",
         "a: beats from the base register; its third stride counts the position instead of a loop.",
     ),
@@ -212,8 +214,8 @@ _TABLE = (
             "c",
         ),
         "Accumulate tiles of rows × C sums of k products each and drain them.",
-        "project: n output channels of k steps from the weight FIFO, row 0 reads element a + step; "
-        "drains through the requantiser (constant: shifts) to c. "
+        "project: n output channels of k steps from the weight FIFO, row t reads element a + step "
+        "of query row t; drains through the requantiser (constant: shifts) to c + b·t. "
         "score: n tokens of the tile from the latent ring by column; queries at a (latent part, "
         "projection half) and b (RoPE part, vector half), scores to c (constant: shifts). "
         "context: k tokens of the tile from the latent ring by row; probabilities at a; n latent "
@@ -232,10 +234,10 @@ _TABLE = (
         "ROPE",
         6,
         Engine.VECTOR,
-        _expand(*_SEMAPHORE_FIELDS, "target", "k", "n", "a", "c"),
-        "Rotate the adjacent pairs of n heads of k elements each by the loaded RoPE row.",
-        "a: scratch, head after head. c: element address of head 0 in the vector half (target "
-        "lanes), or in the row being packed (target row, n = 1).",
+        _expand(*_SEMAPHORE_FIELDS, "target", "k", "n", "a", "b", "c"),
+        "Rotate the adjacent pairs of n heads of k elements each by a loaded RoPE row.",
+        "a: scratch, head after head. b: first entry of the table. c: element address of head 0 in "
+        "the vector half (target lanes), or in the row being packed (target row, n = 1).",
     ),
     InstructionKind(
         "SOFTMAX",
@@ -252,7 +254,7 @@ _TABLE = (
         _expand(*_SEMAPHORE_FIELDS, "constant", "k", "a", "b", "c"),
         "Divide the k context sums of one head by its softmax sum.",
         "a: element address in the context memory. b: head, as group and row. c: element address "
-        "in the vector half (lanes). constant: shift.",
+        "in the vector half (lanes; spread where there are several query rows). constant: shift.",
     ),
     InstructionKind(
         "PACK",
@@ -266,7 +268,7 @@ _TABLE = (
         "STORE",
         10,
         Engine.WRITER,
-        _expand(*_SEMAPHORE_FIELDS, "target", "base", "n", "a"),
+        _expand(*_SEMAPHORE_FIELDS, "target", "base", "query_row", "n", "a"),
         "Write n beats of the packed row (target row) or of the output buffer (target output).",
         "a: beats from the base register; its third stride counts the position instead of a loop. "
         "Complete when the last write has been acknowledged.",
@@ -275,8 +277,8 @@ _TABLE = (
         "LOOP",
         11,
         Engine.DISPATCHER,
-        ("tile_n", "n"),
-        "Begin a loop of n iterations, or of one iteration per tile of cached tokens.",
+        ("tile_n", "query_row", "n"),
+        "Begin a loop of n iterations, or of one iteration per tile of the row's cached tokens.",
         "Loops nest three deep; the loop level is the depth.",
     ),
     InstructionKind("NEXT", 12, Engine.DISPATCHER, (), "End the innermost loop's body.", ""),

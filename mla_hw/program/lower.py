@@ -19,7 +19,8 @@ def lower(schedule: Schedule) -> Program:
             if isinstance(item, Step):
                 instructions.append(_instruction(item, names))
                 continue
-            count = {"tile_n": 1} if item.count is None else {"n": item.count}
+            tiled = {"tile_n": 1, "query_row": item.row}
+            count = tiled if item.count is None else {"n": item.count}
             instructions.append(Instruction.make("LOOP", **count))
             emit(item.body)
             instructions.append(Instruction.make("NEXT"))

@@ -5,11 +5,13 @@ the context memory, bits of the row below the group in memories by head; port wo
 buffers, and beats from the base register in memory.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mla_hw.golden.activation_buffer import place_elements
+from mla_hw.golden.loader import spread_places, x_elements
 from mla_hw.hardware import CoreConfig
 
 __all__ = [
@@ -23,6 +25,7 @@ __all__ = [
     "context_entries",
     "head_entries",
     "lane_entries",
+    "loaded_entries",
     "rotated_entries",
     "row_entries",
     "scale_entries",
@@ -35,7 +38,9 @@ Entries = NDArray[np.int64]
 ABSENT, EMPTY, HOSTED = -1, 0, 1
 
 
-def contents_at_start(core: CoreConfig, position: int) -> dict[str, Entries]:
+def contents_at_start(
+    core: CoreConfig, positions: Sequence[int], caches: Sequence[int]
+) -> dict[str, Entries]:
     """Return the contents of every entry of every memory before a run.
 
     ``memory.*`` are regions in memory: as much of them as a run at the position may use, so that
@@ -45,8 +50,8 @@ def contents_at_start(core: CoreConfig, position: int) -> dict[str, Entries]:
     Parameters
     ----------
     core : CoreConfig
-    position : int
-        Rows that the cache holds.
+    positions, caches : sequence of int
+        By query row, rows that its cache holds, and where that begins, in rows.
 
     Returns
     -------
@@ -55,7 +60,7 @@ def contents_at_start(core: CoreConfig, position: int) -> dict[str, Entries]:
     """
     empty = {
         "scratch": core.scratch_depth,
-        "table": core.qk_rope_head_dim // 2,
+        "table": core.table_entries,
         "constants": core.constants,
         "staging": core.kv_lora_rank + core.qk_rope_head_dim,
         "row": core.row_beats,
@@ -74,19 +79,21 @@ def contents_at_start(core: CoreConfig, position: int) -> dict[str, Entries]:
         "controls": (core.groups, *rows),
         "context": (core.context_depth, core.context_lane_bits, core.accumulator_lanes),
     }
+    longest = core.output_words * core.port_bytes // 2 // core.query_rows
     made = {
         "memory.constants": -(-4 * core.constants // core.port_bytes),
-        "memory.rope": (position + 1) * -(-2 * core.qk_rope_head_dim // core.port_bytes),
-        "memory.x": core.output_words,  # as long as y
+        "memory.rope": (max(positions) + 1) * -(-2 * core.qk_rope_head_dim // core.port_bytes),
+        "memory.x": -(-2 * x_elements(core, longest) // core.port_bytes),  # as long as y
     }
     contents = {memory: np.full(size, EMPTY) for memory, size in empty.items()}
     contents |= {memory: np.full(size, HOSTED) for memory, size in made.items()}
     for memory, (depth, bits, lanes) in laned.items():
         lane = np.arange(depth << bits) & ((1 << bits) - 1)
         contents[memory] = np.where(lane < lanes, EMPTY, ABSENT)
-    cache = np.full((position + 1, core.row_beats), HOSTED)
-    cache[position] = EMPTY
-    contents["memory.cache"] = cache.ravel()
+    added = [cache + position for cache, position in zip(caches, positions, strict=True)]
+    cache_rows = np.full((max(added) + 1, core.row_beats), HOSTED)
+    cache_rows[added] = EMPTY
+    contents["memory.cache"] = cache_rows.ravel()
     return contents
 
 
@@ -102,8 +109,14 @@ def beat_entries(core: CoreConfig, fields: Mapping[str, int], count: int) -> Ent
 
 def spread_entries(core: CoreConfig, element: int, count: int) -> Entries:
     """Return consecutive elements of the layout *spread*."""
-    elements, bits = consecutive(element, count), core.spread_bits
-    return (elements >> bits << core.lane_bits) + (elements & ((1 << bits) - 1))
+    lane, address = place_elements(core, consecutive(element, count), lanes=False)
+    return np.asarray((address << core.lane_bits) + lane, np.int64)
+
+
+def loaded_entries(core: CoreConfig, destination: int, count: int) -> Entries:
+    """Return what LOAD writes of the layout *spread*: ``count`` elements of every query row."""
+    _, address, lane = spread_places(core, destination, count)
+    return np.asarray((address << core.lane_bits) + lane, np.int64)
 
 
 def lane_entries(core: CoreConfig, element: int, count: int) -> Entries:

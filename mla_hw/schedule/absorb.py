@@ -15,16 +15,19 @@ __all__ = ["absorb_steps"]
 
 def absorb_steps(plan: Plan) -> list[Step | Loop]:
     """Return the steps of one decode step."""
-    body = [*_inputs(plan), *_down_projections(plan), *_cache_row(plan), *_queries(plan)]
+    body = [*_inputs(plan), *_down_projections(plan), *_new_rows(plan)]
     for number, heads in enumerate(plan.passes):
         body += _absorbed_queries(plan, heads, first_pass=number == 0)
-        body += attention_steps(plan, heads, first_pass=number == 0)
+        for row in range(plan.query_rows):
+            body += attention_steps(plan, heads, row, first_pass=number == 0)
+            if row + 1 < plan.query_rows:
+                body += _contexts(plan, heads, row)
         body += _values(plan, heads, last_pass=number + 1 == len(plan.passes))
     return [*body, *_output(plan)]
 
 
 def _inputs(plan: Plan) -> list[Step | Loop]:
-    """Layer constants, the RoPE row of the position, x."""
+    """Layer constants, the RoPE row of each query row's position, x."""
     config, port = plan.config, plan.hardware.port_bytes
     rope_beats = -(-2 * config.qk_rope_head_dim // port)
     constants = Step(
@@ -38,18 +41,23 @@ def _inputs(plan: Plan) -> list[Step | Loop]:
             "n": -(-4 * len(plan.constants) // port),
         },
     )
-    table = Step(
-        instruction="LOAD",
-        phase="",
-        what="RoPE row of the position",
-        fields={
-            "target": "table",
-            "base": "rope",
-            "k": config.qk_rope_head_dim // 2,
-            "n": rope_beats,
-            "a_stride2": rope_beats,
-        },
-    )
+    tables = [
+        Step(
+            instruction="LOAD",
+            phase="",
+            what=f"RoPE row of the position{plan.of_row(row)}",
+            fields={
+                "target": "table",
+                "base": "rope",
+                "k": config.qk_rope_head_dim // 2,
+                "query_row": row,
+                "n": rope_beats,
+                "a_stride2": rope_beats,
+                "c": plan.table_entry(row),
+            },
+        )
+        for row in range(plan.query_rows)
+    ]
     x = Step(
         instruction="LOAD",
         phase="",
@@ -58,12 +66,12 @@ def _inputs(plan: Plan) -> list[Step | Loop]:
             "target": "spread",
             "base": "x",
             "k": config.hidden_size,
-            "n": -(-2 * config.hidden_size // port),
-            "c": At("x"),
+            "n": -(-2 * plan.x_elements // port),
+            "c": At("x", side_by_side=True),
         },
         tells=(Event("x"),),
     )
-    return [constants, table, x]
+    return [constants, *tables, x]
 
 
 def _down_projections(plan: Plan) -> list[Step | Loop]:
@@ -84,109 +92,133 @@ def _down_projections(plan: Plan) -> list[Step | Loop]:
         plan, "kv_a", "k_pe", config.qk_rope_head_dim, "x", "scratch", tells=(Event("kv"),)
     )
     if config.q_lora_rank is not None:
-        steps.append(
+        last = plan.query_rows - 1
+        steps += [
             Step(
                 instruction="NORM",
                 phase="q_a",
-                what="c_q = rmsnorm(q_down)",
+                what=f"c_q = rmsnorm(q_down){plan.of_row(row)}",
                 fields={
                     "target": "spread",
                     "constant": plan.constants["epsilon_q"],
                     "k": config.q_lora_rank,
-                    "a": At("q_down"),
-                    "c": At("c_q"),
+                    "a": At("q_down", row * config.q_lora_rank),
+                    "c": plan.spread("c_q", 0, row),
                 },
-                waits=(Event("q_down"),),
-                tells=(Event("c_q"),),
+                waits=(Event("q_down"),) if row == 0 else (),
+                tells=(Event("c_q"),) if row == last else (),
             )
-        )
+            for row in range(plan.query_rows)
+        ]
     return steps
 
 
-def _cache_row(plan: Plan) -> list[Step | Loop]:
+def _new_rows(plan: Plan) -> list[Step | Loop]:
+    """Append the rows of all query rows to their caches and make all queries.
+
+    The vector engine works beside the projections. Of several rows it has more to do than waits in
+    its queue, behind which the dispatcher would hold the projections back: they go first.
+    """
+    rows = range(plan.query_rows)
+    appended = [step for row in rows for step in _cache_row(plan, row)]
+    rotations = [_rotation(plan, row) for row in rows]
+    key, other = _query_projections(plan)
+    if plan.query_rows == 1:
+        return [*appended, *key, *rotations, *other]
+    return [*key, *other, *appended, *rotations]
+
+
+def _cache_row(plan: Plan, row: int) -> list[Step]:
     """Norm and rotation of latents and key; the row is packed and appended to the cache."""
-    config = plan.config
+    config, last = plan.config, row + 1 == plan.query_rows
     norm = Step(
         instruction="NORM",
         phase="kv_a",
-        what="c_kv = rmsnorm(kv_latent)",
+        what=f"c_kv = rmsnorm(kv_latent){plan.of_row(row)}",
         fields={
             "target": "row",
             "constant": plan.constants["epsilon_kv"],
             "k": config.kv_lora_rank,
-            "a": At("kv_latent"),
+            "a": At("kv_latent", row * config.kv_lora_rank),
         },
-        waits=(Event("kv"),),
+        waits=(Event("kv"),) if row == 0 else (),
     )
     rope = Step(
         instruction="ROPE",
         phase="kv_a",
-        what="k_rope = rope(k_pe)",
+        what=f"k_rope = rope(k_pe){plan.of_row(row)}",
         fields={
             "target": "row",
             "k": config.qk_rope_head_dim,
             "n": 1,
-            "a": At("k_pe"),
+            "a": At("k_pe", row * config.qk_rope_head_dim),
+            "b": plan.table_entry(row),
             "c": config.kv_lora_rank,
         },
     )
     pack = Step(
         instruction="PACK",
         phase="kv_a",
-        what="quantise the cache row",
+        what=f"quantise the cache row{plan.of_row(row)}",
         fields={
             "constant": plan.constants["key"],
             "k": config.kv_lora_rank,
             "n": config.qk_rope_head_dim,
         },
+        # The row before has left the buffer.
+        waits=(Event("sent"),) if row else (),
         tells=(Event("row"),),
     )
     store = Step(
         instruction="STORE",
         phase="kv_a",
-        what="append the row to the cache",
+        what=f"append the row to the cache{plan.of_row(row)}",
         fields={
             "target": "row",
             "base": "cache",
+            "query_row": row,
             "n": plan.row_beats,
             "a_stride2": plan.row_beats,
         },
         waits=(Event("row"),),
-        tells=(Event("stored"),),
+        tells=(Event("stored"),) if last else (Event("sent"),),
     )
     return [norm, rope, pack, store]
 
 
-def _queries(plan: Plan) -> list[Step | Loop]:
-    """Make all heads' queries; their RoPE part is rotated beside the projection of the other."""
+def _query_projections(plan: Plan) -> tuple[list[Step], list[Step]]:
+    """Make all heads' queries: what is rotated, and the other part."""
     config = plan.config
-    rope, heads = config.qk_rope_head_dim, config.num_attention_heads
+    heads = config.num_attention_heads
     phase, source = ("q_b", "c_q") if plan.compressed else ("q", "x")
     waits = (Event("c_q"),) if plan.compressed else ()
-    rotate = Step(
-        instruction="ROPE",
-        phase=phase,
-        what="q_rope = rope(q_pe)",
-        fields={"target": "lanes", "k": rope, "n": heads, "a": At("q_pe"), "c": At("q_rope")},
-        waits=(Event("q_pe"),),
-        tells=(Event("q_rope"),),
-    )
+    pe, nope = heads * config.qk_rope_head_dim, heads * config.qk_nope_head_dim
     told = (Event("q_pe"),)
-    return [
-        *project_whole(
-            plan, phase, "q_pe", heads * rope, source, "scratch", waits=waits, tells=told
-        ),
-        rotate,
-        *project_whole(
-            plan,
-            phase,
-            "q_nope",
-            heads * config.qk_nope_head_dim,
-            source,
-            "spread",
-            tells=(DRAINED,),
-        ),
-    ]
+    return (
+        project_whole(plan, phase, "q_pe", pe, source, "scratch", waits=waits, tells=told),
+        project_whole(plan, phase, "q_nope", nope, source, "spread", tells=(DRAINED,)),
+    )
+
+
+def _rotation(plan: Plan, row: int) -> Step:
+    """Rotate the RoPE part of a row's queries."""
+    rope, heads = plan.config.qk_rope_head_dim, plan.config.num_attention_heads
+    return Step(
+        instruction="ROPE",
+        phase="q_b" if plan.compressed else "q",
+        what=f"q_rope = rope(q_pe){plan.of_row(row)}",
+        fields={
+            "target": "lanes",
+            "k": rope,
+            "n": heads,
+            "a": At("q_pe", row * heads * rope),
+            "b": plan.table_entry(row),
+            "c": plan.lanes("q_rope", row * plan.all_groups * rope),
+        },
+        waits=(Event("q_pe"),) if row == 0 else (),
+        # Those of other rows come before the softmax of row 0, which their scores wait for.
+        tells=(Event("q_rope"),) if row == 0 else (),
+    )
 
 
 def _absorbed_queries(plan: Plan, heads: range, *, first_pass: bool) -> list[Step | Loop]:
@@ -203,9 +235,9 @@ def _absorbed_queries(plan: Plan, heads: range, *, first_pass: bool) -> list[Ste
             "q_lat",
             kv,
             nope,
+            "lanes",
             {
                 "source": "projection_spread",
-                "target": "lanes",
                 "a": At("q_nope", members[0] * nope, (nope,)),
                 "c": plan.lanes("q_lat", group * kv, strides=(1,)),
             },
@@ -216,44 +248,70 @@ def _absorbed_queries(plan: Plan, heads: range, *, first_pass: bool) -> list[Ste
     return body
 
 
+def _contexts(plan: Plan, heads: range, row: int) -> list[Step | Loop]:
+    """Make ctx[h] = context / sum of a query row, before the attention of the next one."""
+    lanes = int(plan.hardware.lanes)
+    return [
+        Loop(
+            body=(_normalize(plan, heads, start, row),),
+            count=len(heads[start : start + lanes]),
+            index="row",
+        )
+        for start in range(0, len(heads), lanes)
+    ]
+
+
+def _normalize(plan: Plan, heads: range, start: int, row: int, *, tells: bool = False) -> Step:
+    """Divide the sums of the heads from ``start`` on, which have a lane each."""
+    kv, lanes = plan.config.kv_lora_rank, int(plan.hardware.lanes)
+    members = heads[start : start + lanes]
+    group, lane = divmod(start, int(plan.hardware.rows))
+    return Step(
+        instruction="NORMALIZE",
+        phase="uv",
+        what=f"ctx of heads {members[0]} … {members[-1]}{plan.of_row(row)}",
+        fields={
+            "constant": plan.constants["context"],
+            "k": kv,
+            "a": start // lanes * kv << (lanes - 1).bit_length(),
+            "a_stride0": 1,
+            "b": (group << plan.lane_bits) + lane,
+            "b_stride0": 1,
+            "c": _ctx(plan, start, row),
+        },
+        waits=(Event("context", "first"),) if start == 0 else (),
+        tells=(Event("ctx"),) if tells else (),
+    )
+
+
+def _ctx(plan: Plan, start: int, row: int) -> At:
+    """Return the ctx of the heads from ``start`` on: a lane each, or spread by query row."""
+    kv = plan.config.kv_lora_rank
+    if plan.query_rows > 1:
+        return plan.spread("ctx", start * kv, row, strides=(kv,))
+    group, lane = divmod(start, int(plan.hardware.rows))
+    return plan.lanes("ctx", group * kv, lane, strides=(1,))
+
+
 def _values(plan: Plan, heads: range, *, last_pass: bool) -> list[Step | Loop]:
-    """Make ctx[h] = context / sum, then o[h] = W_UV[h] ctx[h], head by head."""
-    kv, v_dim = plan.config.kv_lora_rank, plan.config.v_head_dim
-    rows, lanes = int(plan.hardware.rows), int(plan.hardware.lanes)
-    lane_bits = (lanes - 1).bit_length()
+    """Make ctx[h] = context / sum of the last row, then o[h] = W_UV[h] ctx[h], head by head."""
+    kv, v_dim, lanes = plan.config.kv_lora_rank, plan.config.v_head_dim, int(plan.hardware.lanes)
     tiles = (WeightTiles(projection="o", head=head, channels=v_dim, steps=kv) for head in heads)
     body: list[Step | Loop] = [stream(plan, "uv", *tiles)]
     for start in range(0, len(heads), lanes):
         last = last_pass and start + lanes >= len(heads)
         members = heads[start : start + lanes]
-        group, row = divmod(start, rows)
-        ctx = plan.lanes("ctx", group * kv, row, strides=(1,))
-        normalize = Step(
-            instruction="NORMALIZE",
-            phase="uv",
-            what=f"ctx of heads {members[0]} … {members[-1]}",
-            fields={
-                "constant": plan.constants["context"],
-                "k": kv,
-                "a": start // lanes * kv << lane_bits,
-                "a_stride0": 1,
-                "b": (group << plan.lane_bits) + row,
-                "b_stride0": 1,
-                "c": ctx,
-            },
-            waits=(Event("context", "first"),) if start == 0 else (),
-            tells=(Event("ctx"),),
-        )
+        normalize = _normalize(plan, heads, start, plan.query_rows - 1, tells=True)
         product = project(
             plan,
             "uv",
             "o",
             v_dim,
             kv,
+            "spread",
             {
-                "source": "vector_lanes",
-                "target": "spread",
-                "a": ctx,
+                "source": "vector_lanes" if plan.query_rows == 1 else "vector_spread",
+                "a": _ctx(plan, start, 0),
                 "c": At("o", members[0] * v_dim, (v_dim,)),
             },
             waits=(Event("ctx"),),
@@ -273,7 +331,7 @@ def _output(plan: Plan) -> list[Step | Loop]:
         fields={
             "target": "output",
             "base": "y",
-            "n": -(-2 * hidden // plan.hardware.port_bytes),
+            "n": plan.query_rows * plan.y_beats,
         },
         waits=(Event("y"),),
     )

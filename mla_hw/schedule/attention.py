@@ -6,42 +6,49 @@ from mla_hw.schedule.schedule import At, Event, Loop, Step
 __all__ = ["attention_steps"]
 
 
-def attention_steps(plan: Plan, heads: range, *, first_pass: bool) -> list[Step | Loop]:
-    """Return the loop over tiles for the heads of a pass.
+def attention_steps(plan: Plan, heads: range, row: int, *, first_pass: bool) -> list[Step | Loop]:
+    """Return the loop over tiles for the heads of a pass and a query row.
 
     Scores of the next group come before the context of this one, so that the softmax is hidden.
+    What the attention of row 0 waits for is there for all rows.
     """
     groups = plan.groups(heads)
-    ready: tuple[Event, ...] = (Event(DRAINED.name, "first"),)
-    if first_pass:
+    ready: tuple[Event, ...] = (Event(DRAINED.name, "first"),) if row == 0 else ()
+    if first_pass and row == 0:
         ready += (Event("q_rope", "first"),)
-    body = [_tile(plan, first_pass=first_pass), _score(plan, 0, groups[0], waits=ready)]
+    body = [
+        _tile(plan, row, first=first_pass and row == 0),
+        _score(plan, 0, groups[0], row, waits=ready),
+    ]
     for group, members in enumerate(groups):
         last = group + 1 == len(groups)
         if not last:
-            body.append(_score(plan, group + 1, groups[group + 1]))
+            body.append(_score(plan, group + 1, groups[group + 1], row))
         body += [_softmax(plan, group, members), _context(plan, group, members, last=last)]
-    return [Loop(body=tuple(body), count=None, index="tile")]
+    return [Loop(body=tuple(body), count=None, index="tile", row=row)]
 
 
-def _tile(plan: Plan, *, first_pass: bool) -> Step:
+def _tile(plan: Plan, row: int, *, first: bool) -> Step:
     tile_beats = plan.row_beats * plan.hardware.tile_tokens
     return Step(
         instruction="TILE",
         phase="attention",
-        what="cache rows of the tile",
-        fields={"base": "cache", "tile_n": 1, "a_stride0": tile_beats},
-        waits=(Event("stored", "first"),) if first_pass else (),
+        what=f"cache rows of the tile{plan.of_row(row)}",
+        fields={"base": "cache", "tile_n": 1, "query_row": row, "a_stride0": tile_beats},
+        waits=(Event("stored", "first"),) if first else (),
     )
 
 
-def _score(plan: Plan, group: int, members: range, *, waits: tuple[Event, ...] = ()) -> Step:
+def _score(
+    plan: Plan, group: int, members: range, row: int, *, waits: tuple[Event, ...] = ()
+) -> Step:
     config, rows = plan.config, plan.hardware.rows
-    rope_group = members[0] // int(rows)
+    lat_group = row * plan.pass_groups + group
+    rope_group = row * plan.all_groups + members[0] // int(rows)
     return Step(
         instruction="MATMUL",
         phase="attention",
-        what=f"scores of {_names(members)}",
+        what=f"scores of {_names(members)}{plan.of_row(row)}",
         fields={
             "mode": "score",
             "constant": plan.constants["score"],
@@ -49,7 +56,7 @@ def _score(plan: Plan, group: int, members: range, *, waits: tuple[Event, ...] =
             "group": group,
             "tile_n": 1,
             "source": "projection_lanes",
-            "a": plan.lanes("q_lat", group * config.kv_lora_rank),
+            "a": plan.lanes("q_lat", lat_group * config.kv_lora_rank),
             "b": plan.lanes("q_rope", rope_group * config.qk_rope_head_dim),
             "c": group * rows * plan.tile_limit,
         },

@@ -56,22 +56,24 @@ def resolve_operands(plan: Plan, placement: Placement, body: Body) -> tuple[Step
     """Put numbers in the place of elements of buffers."""
     bits = {"spread": plan.spread_bits, "lanes": plan.lane_bits, "linear": 0}
     bases = {buffer.name: buffer.address << bits[buffer.layout] for buffer in placement.buffers}
+    loaded = {buffer.name: buffer.address << plan.load_bits for buffer in placement.buffers}
     return tuple(
         replace(item, body=resolve_operands(plan, placement, item.body))
         if isinstance(item, Loop)
-        else replace(item, fields=_numbers(item.fields, bases))
+        else replace(item, fields=_numbers(item.fields, bases, loaded))
         for item in body
     )
 
 
 def _numbers(
-    fields: Mapping[str, int | str | At], bases: Mapping[str, int]
+    fields: Mapping[str, int | str | At], bases: Mapping[str, int], loaded: Mapping[str, int]
 ) -> dict[str, int | str | At]:
     numbers: dict[str, int | str | At] = {}
     for name, value in fields.items():
         if isinstance(value, At):
             assert len(value.strides) <= LOOP_DEPTH
-            numbers[name] = bases[value.buffer] + value.element
+            start = (loaded if value.side_by_side else bases)[value.buffer]
+            numbers[name] = start + value.element
             numbers |= {f"{name}_stride{i}": stride for i, stride in enumerate(value.strides)}
         else:
             numbers[name] = value

@@ -1,7 +1,8 @@
 """What all parts of a schedule share: the layer, the hardware, and how heads are divided."""
 
 from mla_hw.config import ModelConfig
-from mla_hw.hardware import HardwareConfig, tile_limit
+from mla_hw.golden.activation_buffer import row_offset
+from mla_hw.hardware import HardwareConfig, spread_bits, tile_limit
 from mla_hw.schedule.dimension import named
 from mla_hw.schedule.placement import Buffer
 from mla_hw.schedule.schedule import At, Event
@@ -24,6 +25,8 @@ class Plan:
     hardware : HardwareConfig
     pass_groups : int
         Groups of ``rows`` heads per pass.
+    query_rows : int
+        Query rows that share the weight stream.
 
     Attributes
     ----------
@@ -33,13 +36,19 @@ class Plan:
         Index of every 32-bit layer constant.
     lane_bits, spread_bits : int
         Bits of the lane within an element's address, by layout.
+    load_bits : int
+        Bits of the lane among those of all query rows.
     """
 
-    def __init__(self, config: ModelConfig, hardware: HardwareConfig, pass_groups: int) -> None:
+    def __init__(
+        self, config: ModelConfig, hardware: HardwareConfig, pass_groups: int, query_rows: int = 1
+    ) -> None:
         self.config, self.hardware = named(config), named(hardware)
         self.pass_groups = pass_groups
+        self.query_rows = query_rows
         self.lane_bits = (hardware.rows - 1).bit_length()
-        self.spread_bits = hardware.rows.bit_length() - 1
+        self.spread_bits = spread_bits(hardware.rows, query_rows)
+        self.load_bits = self.spread_bits + (query_rows - 1).bit_length()
         heads, width = config.num_attention_heads, pass_groups * hardware.rows
         self.passes = tuple(
             range(start, min(start + width, heads)) for start in range(0, heads, width)
@@ -84,6 +93,15 @@ class Plan:
         """Tokens of the longest tile."""
         return tile_limit(self.hardware.tile_tokens)
 
+    @property
+    def all_groups(self) -> int:
+        """Groups of ``rows`` heads in all passes."""
+        return -(-self.config.num_attention_heads // self.hardware.rows)
+
+    def of_row(self, row: int) -> str:
+        """Name a query row where there are several."""
+        return f" of row {row}" if self.query_rows > 1 else ""
+
     def groups(self, heads: range) -> list[range]:
         """Divide heads by the array's rows."""
         rows = int(self.hardware.rows)
@@ -92,8 +110,7 @@ class Plan:
     def buffers(self) -> list[Buffer]:
         """All tensors that are kept in on-chip memories, not placed yet."""
         config, groups = self.config, self.pass_groups
-        heads = config.num_attention_heads
-        all_groups = -(-heads // self.hardware.rows)
+        heads, all_groups = config.num_attention_heads, self.all_groups
 
         def spread(name: str, memory: str, elements: int) -> Buffer:
             words = -(-elements >> self.spread_bits)
@@ -102,17 +119,23 @@ class Plan:
         def lanes(name: str, memory: str, words: int) -> Buffer:
             return Buffer(name=name, memory=memory, layout="lanes", words=words)
 
-        def linear(name: str, elements: int) -> Buffer:
-            return Buffer(name=name, memory="scratch", layout="linear", words=elements)
+        # Spread, query rows lie side by side; else one behind the other.
+        rows = self.query_rows
 
+        def linear(name: str, elements: int) -> Buffer:
+            return Buffer(name=name, memory="scratch", layout="linear", words=rows * elements)
+
+        pass_heads = max(map(len, self.passes))
         buffers = [
             spread("x", "projection", config.hidden_size),
             spread("q_nope", "projection", heads * config.qk_nope_head_dim),
-            lanes("q_lat", "projection", groups * config.kv_lora_rank),
+            lanes("q_lat", "projection", rows * groups * config.kv_lora_rank),
             spread("o", "projection", heads * config.v_head_dim),
-            lanes("q_rope", "vector", all_groups * config.qk_rope_head_dim),
+            lanes("q_rope", "vector", rows * all_groups * config.qk_rope_head_dim),
             lanes("P", "vector", groups * self.tile_limit),
-            lanes("ctx", "vector", groups * config.kv_lora_rank),
+            lanes("ctx", "vector", groups * config.kv_lora_rank)
+            if rows == 1
+            else spread("ctx", "vector", pass_heads * config.kv_lora_rank),
             linear("kv_latent", config.kv_lora_rank),
             linear("k_pe", config.qk_rope_head_dim),
             linear("q_pe", heads * config.qk_rope_head_dim),
@@ -127,3 +150,34 @@ class Plan:
     def lanes(self, buffer: str, word: int, lane: int = 0, strides: tuple[int, ...] = ()) -> At:
         """Return an element of a buffer whose heads have a lane each."""
         return At(buffer, (word << self.lane_bits) + lane, strides)
+
+    def spread(self, buffer: str, element: int, row: int, strides: tuple[int, ...] = ()) -> At:
+        """Return an element of a query row of a buffer of the layout *spread*."""
+        return At(buffer, element + row_offset(self.query_rows, row), strides)
+
+    def row_distance(self, target: str, channels: int) -> int:
+        """Return the distance between the query rows' destinations of a projection."""
+        if self.query_rows == 1:
+            return 0
+        return {
+            "scratch": channels,
+            "spread": row_offset(self.query_rows, 1),
+            "lanes": self.pass_groups * self.config.kv_lora_rank << self.lane_bits,
+            "output": self.y_beats * self.hardware.port_bytes // 2,
+        }[target]
+
+    def table_entry(self, row: int) -> int:
+        """Return the first entry of a query row's RoPE row."""
+        return row * (self.config.qk_rope_head_dim // 2)
+
+    @property
+    def x_elements(self) -> int:
+        """Elements in memory that x takes, all query rows together."""
+        if self.query_rows == 1:
+            return self.config.hidden_size
+        return -(-self.config.hidden_size >> self.spread_bits) << self.load_bits
+
+    @property
+    def y_beats(self) -> int:
+        """Beats of a query row's y."""
+        return -(-2 * self.config.hidden_size // self.hardware.port_bytes)

@@ -26,12 +26,13 @@ def project(
     name: str,
     channels: int,
     steps: int,
+    target: str,
     fields: dict[str, int | str | At],
     *,
     waits: tuple[Event, ...] = (),
     tells: tuple[Event, ...] = (),
 ) -> Step:
-    """Multiply ``steps`` elements by ``channels`` columns of weights."""
+    """Multiply ``steps`` elements of every query row by ``channels`` columns of weights."""
     return Step(
         instruction="MATMUL",
         phase=phase,
@@ -41,7 +42,9 @@ def project(
             "constant": plan.constants[name],
             "k": steps,
             "n": channels,
-            "rows": 1,
+            "rows": plan.query_rows,
+            "b": plan.row_distance(target, channels),
+            "target": target,
             **fields,
         },
         waits=waits,
@@ -83,10 +86,9 @@ def project_whole(
     fields: dict[str, int | str | At] = {
         "source": f"{half}_spread",
         "a": At(source),
-        "target": target,
         "c": 0 if target == "output" else At(name),
     }
     return [
         stream(plan, phase, tiles),
-        project(plan, phase, name, channels, steps, fields, waits=waits, tells=tells),
+        project(plan, phase, name, channels, steps, target, fields, waits=waits, tells=tells),
     ]

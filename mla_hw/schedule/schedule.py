@@ -40,11 +40,14 @@ class At:
     element : int
     strides : tuple of int
         Elements further per iteration of each loop around it, outermost first.
+    side_by_side : bool
+        Elements of all query rows are counted, as LOAD does.
     """
 
     buffer: str
     element: int = 0
     strides: tuple[int, ...] = ()
+    side_by_side: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,11 +94,12 @@ class Step:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Loop:
-    """Steps that are repeated: ``count`` times, or once per tile of cached tokens."""
+    """Steps that are repeated: ``count`` times, or once per tile of a query row's cached tokens."""
 
     body: tuple["Step | Loop", ...]
     count: int | None
     index: str
+    row: int = 0
 
 
 #: Steps and loops in program order.

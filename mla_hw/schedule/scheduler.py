@@ -24,6 +24,7 @@ def schedule_layer(
     *,
     multiplier: str = "portable",
     pass_groups: int | None = None,
+    query_rows: int = 1,
 ) -> Schedule:
     """Schedule one layer.
 
@@ -35,6 +36,8 @@ def schedule_layer(
         What ``multiplier: auto`` stands for on the board's device.
     pass_groups : int or None
         Head groups per pass over the cache; None takes as many as the activation buffer holds.
+    query_rows : int
+        Sequences, or tokens of one, that share the weight stream; at most the rows of the array.
 
     Raises
     ------
@@ -45,7 +48,7 @@ def schedule_layer(
     """
     groups = -(-config.num_attention_heads // hardware.rows)
     if pass_groups is None:
-        check_groups(Plan(config, hardware, groups))
+        check_groups(Plan(config, hardware, groups, query_rows))
         candidates: Iterable[int] = range(groups, 0, -1)
     else:
         candidates = (min(check_positive_int("pass_groups", pass_groups), groups),)
@@ -54,14 +57,14 @@ def schedule_layer(
 
     def fits(count: int) -> bool:
         try:
-            _place(Plan(config, hardware, count))
+            _place(Plan(config, hardware, count, query_rows))
         except (CapacityError, ConfigError):
             return False
         return True
 
     # The fewer groups, the less memory: the first size that fits, or the last one with its error.
     chosen = min(bisect_left(sizes, True, key=fits), len(sizes) - 1)
-    return _schedule(Plan(config, hardware, sizes[chosen]), multiplier)
+    return _schedule(Plan(config, hardware, sizes[chosen], query_rows), multiplier)
 
 
 def _place(plan: Plan) -> tuple[Body, Placement]:
@@ -78,7 +81,8 @@ def _place(plan: Plan) -> tuple[Body, Placement]:
             int(hardware.activation_bytes),
             "bytes",
             "activation buffer",
-            "raise activation_bytes (--hardware)",
+            "raise activation_bytes (--hardware)"
+            + (" or lower --rows" if plan.query_rows > 1 else ""),
         )
     check_memories(plan, placement)
     return body, placement

@@ -24,7 +24,6 @@ def core_config(plan: Plan, placement: Placement, body: Body, multiplier: str) -
         What ``multiplier: auto`` stands for.
     """
     config, hardware = plan.config, plan.hardware
-    y_bytes = 2 * config.hidden_size
     core = {
         "rows": hardware.rows,
         "columns": hardware.columns,
@@ -39,10 +38,11 @@ def core_config(plan: Plan, placement: Placement, body: Body, multiplier: str) -
         "scratch_depth": placement.depth("scratch"),
         "heads": plan.pass_groups * hardware.rows,
         "ring_blocks": _ring_blocks(plan),
-        "output_words": -(-y_bytes // hardware.port_bytes),
+        "output_words": plan.query_rows * plan.y_beats,
         "weight_fifo_depth": _WEIGHT_FIFO_BURSTS * BURST_BEATS,
         "program_depth": program_length(body),
         "constants": len(plan.constants),
+        "query_rows": plan.query_rows,
     }
     return CoreConfig(
         multiplier=multiplier if hardware.multiplier == "auto" else hardware.multiplier,

@@ -19,12 +19,14 @@ _SPREAD, _LANES = _TARGETS.index("spread"), _TARGETS.index("lanes")
 def activation_read_layout(config: CoreConfig) -> data.StructLayout:
     """Read of one address of the projection half (0) or the vector half (1).
 
-    All lanes, or with ``single`` just ``lane``, for row 0.
+    All lanes, or with ``single`` just ``lane``, for row 0; with several query rows, for each of
+    them the one of its own lanes that ``lane`` counts to.
     """
+    lanes = config.rows if config.query_rows == 1 else 1 << config.spread_bits
     return data.StructLayout({
         "half": 1,
         "address": range(config.activation_depth),
-        "lane": range(config.rows),
+        "lane": range(lanes),
         "single": 1,
     })
 
@@ -51,7 +53,7 @@ class ActivationBuffer(wiring.Component):
         To the vector half.
     read : :py:`In(activation_read_layout(config))`
     a : :py:`Out(data.ArrayLayout(signed(16), rows))`
-        What has been read; with ``single``, 0 in all rows but row 0.
+        What has been read; with ``single``, 0 in all rows but the query rows.
     """
 
     load: data.View
@@ -101,9 +103,11 @@ class ActivationBuffer(wiring.Component):
                     write.address.eq(source.element[config.lane_bits :]),
                 ]
             with m.Else():
+                # The upper bits are the query row.
+                upper = len(source.element) - config.query_bits
                 m.d.comb += [
-                    lane.eq(source.element[: config.spread_bits]),
-                    write.address.eq(source.element[config.spread_bits :]),
+                    lane.eq(Cat(source.element[: config.spread_bits], source.element[upper:])),
+                    write.address.eq(source.element[config.spread_bits : upper]),
                 ]
             m.d.comb += [value.eq(source.data) for value in write.data]
 
@@ -142,7 +146,19 @@ class ActivationBuffer(wiring.Component):
         rows = Signal.like(held, reset_less=True)
         m.d.sync += late.eq(request)
         with m.If(late.single):
-            m.d.sync += rows.as_value().eq(held[late.lane].as_unsigned())
+            if self.config.query_rows == 1:
+                m.d.sync += rows.as_value().eq(held[late.lane].as_unsigned())
+            else:
+                m.d.sync += rows.as_value().eq(Cat(self._own_lanes(held, late.lane)))
         with m.Else():
             m.d.sync += rows.eq(held)
         m.d.comb += self.a.eq(rows)
+
+    def _own_lanes(self, held, lane: Value) -> list[Value]:
+        """Return what each query row takes: one of its own lanes."""
+        width = 1 << self.config.spread_bits
+        own = []
+        for row in range(self.config.query_rows):
+            lanes = [held[row * width + i].as_unsigned() for i in range(width)]
+            own.append(Array(lanes)[lane] if width > 1 else lanes[0])
+        return own

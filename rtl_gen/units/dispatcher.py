@@ -52,9 +52,9 @@ class Dispatcher(wiring.Component):
     -------
     start, abort : :py:`In(1)`
         Pulses; a start is ignored while running.
-    position : :py:`In(POSITION_BITS)`
-        Cached tokens; constant while running, as are the next two.
-    bases : :py:`In(bases_layout())`
+    position : :py:`In(query_rows * POSITION_BITS)`
+        Cached tokens of each query row, row 0 first; constant while running, as are the next two.
+    bases : :py:`In(bases_layout(config))`
         Base registers.
     program_beats : :py:`In(16)`
         Size of the program in memory.
@@ -118,8 +118,8 @@ class Dispatcher(wiring.Component):
         super().__init__({
             "start": In(1),
             "abort": In(1),
-            "position": In(POSITION_BITS),
-            "bases": In(bases_layout()),
+            "position": In(config.query_rows * POSITION_BITS),
+            "bases": In(bases_layout(config)),
             "program_beats": In(register("program_beats").mask.bit_length()),
             "program_w": In(program_write_layout(config)),
             "reader_done": In(1),
@@ -149,7 +149,7 @@ class Dispatcher(wiring.Component):
         program: memory.Memory = memory.Memory(shape=32, depth=1 << ceil_log2(words), init=[])
         m.submodules.memory = program
         m.submodules.loops = loops = LoopStack(self.config)
-        m.submodules.sums = sums = OperandSums(port_bytes=self.config.port_bytes)
+        m.submodules.sums = sums = OperandSums(self.config)
         w_port, r_port = program.write_port(), program.read_port()
         m.d.comb += [
             w_port.en.eq(self.program_w.en),
@@ -184,6 +184,7 @@ class Dispatcher(wiring.Component):
             m.d.sync += [step.eq(step + 1), address.eq(address + 1)]
 
         kind = decode(m, instruction)
+        position = self._position(m, field(instruction, "query_row"))
         after: Any = Signal.like(place)
         following: Any = Signal.like(place)
         m.d.comb += [
@@ -198,7 +199,7 @@ class Dispatcher(wiring.Component):
 
         m.d.comb += [
             loops.clear.eq(self.clear),
-            loops.position.eq(self.position),
+            loops.position.eq(position),
             loops.enter.en.eq(leaving & kind.LOOP),
             loops.enter.tiled.eq(field(instruction, "tile_n")),
             loops.enter.count.eq(field(instruction, "n")),
@@ -208,7 +209,7 @@ class Dispatcher(wiring.Component):
             sums.instruction.eq(instruction),
             sums.in_memory.eq(kind.in_memory),
             sums.indices.eq(loops.indices),
-            sums.position.eq(self.position),
+            sums.position.eq(position),
             sums.bases.eq(self.bases),
             self.credit.eq(Mux(valid & kind.POST, field(instruction, "post"), 0)),
         ]
@@ -228,6 +229,16 @@ class Dispatcher(wiring.Component):
         self._sequence(m, kind, executing, issue, valid, broken, place.index)
 
         return m
+
+    def _position(self, m, row: Value) -> Value:
+        """Return the position of the instruction's query row, a cycle after the field is there."""
+        rows = self.config.query_rows
+        if rows == 1:
+            return self.position
+        selected = Signal(POSITION_BITS, name="row_position", reset_less=True)
+        positions = Array(self.position.word_select(i, POSITION_BITS) for i in range(rows))
+        m.d.sync += selected.eq(positions[row[: self.config.query_bits]])
+        return selected
 
     def _check(self, m, instruction, kind, loops, index):
         """Return the error code of the instruction, one cycle after its last field has arrived."""

@@ -36,8 +36,9 @@ def drain_tile_layout(config: CoreConfig) -> data.StructLayout:
 
     ``columns`` counts the true ones; ``index`` is the tile's place in its command, ``final`` its
     last tile; ``block`` is the block of the latent ring; ``element`` the first destination
-    address. ``mode``, ``target``, ``rows`` and ``group`` are the instruction's, ``pre`` and
-    ``post`` its shifts, ``bank`` holds the constants.
+    address, which lies ``distance`` further for each of several query rows. ``mode``, ``target``,
+    ``rows`` and ``group`` are the instruction's, ``pre`` and ``post`` its shifts, ``bank`` holds
+    the constants.
     """
     return data.StructLayout({
         "en": 1,
@@ -53,6 +54,7 @@ def drain_tile_layout(config: CoreConfig) -> data.StructLayout:
         "index": range(config.tile_blocks),
         "block": range(config.ring_blocks),
         "element": 24,
+        **({"distance": 24} if config.query_rows > 1 else {}),
     })
 
 
@@ -92,7 +94,8 @@ class DrainController(wiring.Component):
     Tiles are announced ``TILE_LATENCY`` cycles after the issue of their last step and leave the
     array in the order and at the distances that :mod:`mla_hw.cycles.drain_controller` states.
     Nothing stalls. Column c of a tile is element ``element + c`` of its destination: an element
-    address (project; for the target *lanes* each column is ``1 << lane_bits`` further), the score
+    address (project; for the target *lanes* each column is ``1 << lane_bits`` further; row t lies
+    ``t * distance`` further), the score
     memory (row r lies ``r * tile_limit`` further), or each lane of the context memory (slot s
     lies ``s * kv_lora_rank`` further).
 
@@ -191,7 +194,10 @@ class DrainController(wiring.Component):
         lanes = Mux(is_context, config.accumulator_lanes, 1)
         slot_end = column == Mux(is_context, cycles["context"], config.columns) - 1
         last_slot = rows_left <= lanes
-        next_row = row_element + Mux(is_context, config.kv_lora_rank, config.tile_limit)
+        distance = Mux(is_context, config.kv_lora_rank, config.tile_limit)
+        if config.query_rows > 1:
+            distance = Mux(tile.mode == _PROJECT, tile.distance, distance)
+        next_row = row_element + distance
         with m.If(pop):
             m.d.sync += [
                 active.eq(1),
@@ -247,7 +253,7 @@ class DrainController(wiring.Component):
         requantize = register_payload(m, self.requantize, "requantize")
         m.d.comb += [
             requantize.en.eq(flags.en & (tile.mode == _PROJECT)),
-            requantize.acc.eq(self.results[0]),
+            requantize.acc.eq(self._of_query_row(lane.slot)),
             requantize.column.eq(within),
             requantize.bank.eq(tile.bank),
             requantize.pre.eq(tile.pre),
@@ -268,6 +274,11 @@ class DrainController(wiring.Component):
             score.address.eq(lane.element),
             score.first.eq((within == 0) & (tile.index == 0)),
         ]
+
+    def _of_query_row(self, slot: Value) -> Value:
+        """Return the result of the query row that leaves in a slot."""
+        rows = [self.results[row] for row in range(self.config.query_rows)]
+        return rows[0] if len(rows) == 1 else Array(rows)[slot]
 
     def _send_context(self, m, selected: list[_Stage]) -> None:
         config, lanes = self.config, len(selected)

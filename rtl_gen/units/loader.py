@@ -33,7 +33,8 @@ class Loader(wiring.Component):
     """Cut the port words of a LOAD into elements and write them to their destination.
 
     Writes what :func:`mla_hw.golden.loader.load_elements` gives; for target ``spread`` at
-    :func:`mla_hw.golden.loader.spread_places`. Each cycle writes one entry, or, for ``spread``, as
+    :func:`mla_hw.golden.loader.spread_places`, which are the lanes of all query rows side by side:
+    ``elements`` counts those of each row. Each cycle writes one entry, or, for ``spread``, as
     many elements as the port and the lanes allow. :mod:`mla_hw.cycles.loader` states the cycles
     per beat; they do not depend on what is dropped of the last one. ``done`` comes when everything
     has been written.
@@ -45,7 +46,8 @@ class Loader(wiring.Component):
     Members
     -------
     command : :py:`In(stream.Signature(load_command_layout()))`
-        For target ``spread``, ``destination`` is a multiple of the elements per write.
+        For target ``spread``, ``destination`` is a multiple of the elements per write, and of all
+        rows' lanes where there are several query rows.
     i : :py:`In(stream.Signature(load_beat_layout(config)))`
         Beats of the commands, one command after the other.
     done : :py:`Out(1)`
@@ -75,7 +77,7 @@ class Loader(wiring.Component):
             "i": In(stream.Signature(load_beat_layout(config))),
             "done": Out(1),
             "activation": Out(activation_write_layout(config)),
-            "table": Out(memory_write_layout(32, -(-config.qk_rope_head_dim // 2))),
+            "table": Out(memory_write_layout(32, config.table_entries)),
             "constants": Out(memory_write_layout(32, config.constants)),
             "program": Out(memory_write_layout(32, config.program_depth * INSTRUCTION_WORDS)),
         })
@@ -98,6 +100,11 @@ class Loader(wiring.Component):
             spread.eq(target == LOAD_TARGETS["spread"]),
             count.eq(Mux(spread, width, 1)),
         ]
+        taken: Value = count
+        if self.config.query_rows > 1:
+            # Counted when the last lane of the last row has had its turn.
+            ends = position[: self.config.load_bits] == (1 << self.config.load_bits) - width
+            taken = Mux(spread, Mux(ends, 1 << self.config.spread_bits, 0), 1)
 
         # One write per cycle from the low end of the beat.
         with m.If(self.i.valid & self.i.ready):
@@ -120,7 +127,7 @@ class Loader(wiring.Component):
         with m.Elif(writes != 0):
             m.d.sync += [
                 position.eq(position + count),
-                elements.eq(Mux(elements > count, elements - count, 0)),
+                elements.eq(Mux(elements > taken, elements - taken, 0)),
             ]
         self._write(m, target, position, elements, beat, writes != 0)
 
@@ -143,7 +150,8 @@ class Loader(wiring.Component):
 
     def _write(self, m: Module, target, position, elements, beat, writing) -> None:
         """Register the write of the beat's low end; the lanes' groups take turns."""
-        spread_bits = self.config.spread_bits
+        spread_bits, load_bits = self.config.spread_bits, self.config.load_bits
+        query_rows = self.config.query_rows
         width = elements_per_write(self.config, "spread")
 
         entry = Signal(32, reset_less=True)
@@ -161,16 +169,18 @@ class Loader(wiring.Component):
         lane_en = Signal(self.config.rows)
         for offset, value in enumerate(values):
             m.d.sync += value.eq(beat.word_select(offset, 16))
-        for lane in range(1 << spread_bits):
+        for lane in range(query_rows << spread_bits):
             offset = lane % width
+            # Of several rows whole addresses are counted, of one row elements.
+            before = offset if query_rows == 1 else lane % (1 << spread_bits)
             m.d.sync += lane_en[lane].eq(
                 writing
                 & (target == LOAD_TARGETS["spread"])
-                & (position[:spread_bits] == lane - offset)
-                & (elements > offset)
+                & (position[:load_bits] == lane - offset)
+                & (elements > before)
             )
             m.d.comb += self.activation.data[lane].eq(values[offset])
         m.d.comb += [
             self.activation.en.eq(lane_en),
-            self.activation.address.eq(entry_position >> spread_bits),
+            self.activation.address.eq(entry_position >> load_bits),
         ]

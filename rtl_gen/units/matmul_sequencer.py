@@ -40,7 +40,7 @@ class MatmulSequencer(wiring.Component):
     """Execute MATMUL commands, one step per cycle while there is data.
 
     - project: per tile of C channels two words of requantise constants, then k words of weights;
-      row 0 reads element ``a`` + step.
+      query row t reads its element ``a`` + step.
     - score: per block of C tokens the true latent channels, then the true RoPE channels, both by
       column; all rows read ``a`` + step (projection half), then ``b`` + step (vector half).
     - context: per word of C latent channels the tile's k tokens by row; all rows read ``a`` + token
@@ -278,13 +278,15 @@ class MatmulSequencer(wiring.Component):
             tile.bank.eq(bank),
             tile.pre.eq(self.constants.data[0:5]),
             tile.post.eq(self.constants.data[8:13]),
-            tile.rows.eq(Mux(is_project, 1, command.rows)),
+            tile.rows.eq(Mux(is_project, config.query_rows, command.rows)),
             tile.group.eq(command.group),
             tile.columns.eq(Mux(command_last, remainder + 1, config.columns)),
             tile.index.eq(index),
             tile.block.eq(self.ring_read.block),
             tile.element.eq(element),
         ]
+        if config.query_rows > 1:
+            m.d.comb += tile.distance.eq(command.b)
         return bank
 
     def _make_step(self, m, is_project, step, first, last) -> None:

@@ -56,7 +56,7 @@ class Normalize(wiring.Component):
     constants : :py:`Out(read_port_signature(unsigned(32), config.constants))`
     multiplier_0 : :py:`Out(multiplier_signature())`
     o : :py:`Out(vector_write_layout())`
-        Layout *lanes*: elements from ``c`` on, all in its lane.
+        Layout *lanes*: elements from ``c`` on, all in its lane. With several query rows *spread*.
     saturated : :py:`Out(1)`
         Pulse for each element that met a limit.
     """
@@ -160,14 +160,15 @@ class Normalize(wiring.Component):
         m.d.comb += self.done.eq(delay(m, last, shifted + latency, "last", reset_less=False))
 
         element = Signal.like(command.c, reset_less=True)
+        lanes = self.config.query_rows == 1
         valid = delay(m, valid, 1, "result_valid", reset_less=False)
         with m.If(begin):
             m.d.sync += element.eq(command.c)
         with m.Elif(valid):
-            m.d.sync += element.eq(element + (1 << self.config.lane_bits))
+            m.d.sync += element.eq(element + (1 << self.config.lane_bits if lanes else 1))
         m.d.comb += [
             self.o.en.eq(valid),
-            self.o.lanes.eq(1),
+            self.o.lanes.eq(lanes),
             self.o.element.eq(element),
             self.o.data.eq(result),
         ]

@@ -28,7 +28,8 @@ class OutputBuffer(wiring.Component):
 
     Bit-exact with :func:`mla_hw.golden.output_buffer.gather_elements`: a word is cleared when
     elements begin to meet it after those of another word, so that padding is 0, whatever was there
-    before. One element per cycle; latencies are in :mod:`mla_hw.cycles.output_buffer`.
+    before; with ``shared_words`` never. One element per cycle; latencies are in
+    :mod:`mla_hw.cycles.output_buffer`.
 
     Parameters
     ----------
@@ -38,6 +39,9 @@ class OutputBuffer(wiring.Component):
         Bytes per port word, a power of two.
     element_bits : int
         Bits per element: 8 times a power of two, at most a port word.
+    shared_words : bool
+        Elements of a word may come with others between them: each is written alone, and what nobody
+        writes stays as it is, 0 at first.
 
     Members
     -------
@@ -53,7 +57,9 @@ class OutputBuffer(wiring.Component):
     i: data.View
     read: Any
 
-    def __init__(self, *, words: int, port_bytes: int, element_bits: int) -> None:
+    def __init__(
+        self, *, words: int, port_bytes: int, element_bits: int, shared_words: bool = False
+    ) -> None:
         if words < 1:
             raise ConfigError(f"Output buffer must hold at least 1 word, not {words}")
         bits = 8 * port_bytes
@@ -65,6 +71,7 @@ class OutputBuffer(wiring.Component):
         self.words = words
         self.port_bytes = port_bytes
         self.element_bits = element_bits
+        self.shared_words = shared_words
         layout = output_element_layout(
             words=words, port_bytes=port_bytes, element_bits=element_bits
         )
@@ -75,11 +82,22 @@ class OutputBuffer(wiring.Component):
 
         bits = 8 * self.port_bytes
         # The writer reads only what is complete.
-        m.submodules.words = storage = SimpleMemory(unsigned(bits), self.words)
+        parts = bits // self.element_bits if self.shared_words else 1
+        m.submodules.words = storage = SimpleMemory(unsigned(bits), self.words, parts=parts)
         wiring.connect(m, wiring.flipped(self.read), storage.read)
 
         slot_bits = exact_log2(bits // self.element_bits)
         slot, index = self.i.index[:slot_bits], self.i.index[slot_bits:]
+        if self.shared_words:
+            one: Any = Signal.like(storage.w)
+            m.d.sync += [
+                one.en.eq(Mux(self.i.en, 1 << slot, 0)),
+                one.address.eq(index),
+                one.data.eq(self.i.data.replicate(1 << slot_bits)),
+            ]
+            m.d.comb += storage.w.eq(one)
+            return m
+
         started = Signal()
         current = Signal.like(storage.w.address, reset_less=True)
         word = Signal(bits, reset_less=True)

@@ -14,12 +14,14 @@ from mla_hw.registers import (
     COUNTERS,
     POSITION_BITS,
     REGISTER_ADDRESS_BITS,
-    REGISTERS,
     Access,
     ErrorCode,
     Register,
+    cache_register,
     core_constants,
+    position_register,
     register,
+    registers,
 )
 from rtl_gen.axi import Response, axi_lite_signature
 from rtl_gen.control_layouts import bases_layout, error_layout
@@ -34,7 +36,7 @@ def events_layout() -> data.StructLayout:
 
 
 class Registers(wiring.Component):
-    """The register map :data:`mla_hw.registers.REGISTERS` as an AXI4-Lite subordinate.
+    """The register map :func:`mla_hw.registers.registers` as an AXI4-Lite subordinate.
 
     One transaction at a time, latencies as in :mod:`mla_hw.cycles.registers`; reading a counter
     waits until all are sampled. The low two address bits are ignored. What the map does not allow
@@ -78,14 +80,15 @@ class Registers(wiring.Component):
     def __init__(self, config: CoreConfig, *, config_hash: int = 0) -> None:
         self.config = config
         self.config_hash = config_hash
+        self.map = registers(config.query_rows)
         super().__init__({
             "bus": In(axi_lite_signature(REGISTER_ADDRESS_BITS)),
             "interrupt": Out(1),
             "start": Out(1),
             "abort": Out(1),
-            "position": Out(POSITION_BITS),
+            "position": Out(config.query_rows * POSITION_BITS),
             "program_beats": Out(register("program_beats").mask.bit_length()),
-            "bases": Out(bases_layout()),
+            "bases": Out(bases_layout(config)),
             "clear": In(1),
             "running": In(1),
             "halted": In(1),
@@ -102,7 +105,7 @@ class Registers(wiring.Component):
             item.name: Signal(
                 item.mask.bit_length(), name=f"{item.name}_value", init=(item.reset or 0)
             )
-            for item in REGISTERS
+            for item in self.map
             if item.access is not Access.COUNTER
         }
         self._drive_constants(m, values)
@@ -113,13 +116,13 @@ class Registers(wiring.Component):
         }
         write = self._serve(m, values, selected, counters)
         self._update(m, values, write, selected, counters)
+        rows = range(self.config.query_rows)
+        bases = [f"base_{name}" for name in FIELDS["base"].choices]
+        bases += [cache_register(row) for row in rows[1:]]
         m.d.comb += [
-            self.position.eq(values["position"]),
+            self.position.eq(Cat(values[position_register(row)] for row in rows)),
             self.program_beats.eq(values["program_beats"]),
-            *(
-                self.bases[i].eq(values[f"base_{name}"])
-                for i, name in enumerate(FIELDS["base"].choices)
-            ),
+            *(self.bases[i].eq(values[name]) for i, name in enumerate(bases)),
         ]
 
         return m
@@ -149,7 +152,7 @@ class Registers(wiring.Component):
         # The address is decoded in the cycle after it was accepted, and used in the one after that.
         m.d.sync += [signal.eq(0) for signal in (readable, writable, is_counter)]
         with m.Switch(word):
-            for item in REGISTERS:
+            for item in self.map:
                 for i in range(item.words):
                     with m.Case(item.address // 4 + i):
                         m.d.sync += [
@@ -237,7 +240,7 @@ class Registers(wiring.Component):
         def written(name: str) -> Any:
             return write.en & selected[name][0]
 
-        for item in REGISTERS:
+        for item in self.map:
             if item.access in (Access.RW, Access.RW_IDLE):
                 with m.If(written(item.name)):
                     value = values[item.name]
@@ -252,8 +255,9 @@ class Registers(wiring.Component):
         m.d.sync += wrong.eq(ErrorCode.NONE)
         with m.If((values["program_beats"] == 0) | (values["program_beats"] > beats)):
             m.d.sync += wrong.eq(ErrorCode.PROGRAM)
-        with m.If(values["position"] >= values["capacity"]):
-            m.d.sync += wrong.eq(ErrorCode.POSITION)
+        for row in range(self.config.query_rows):
+            with m.If(values[position_register(row)] >= values["capacity"]):
+                m.d.sync += wrong.eq(ErrorCode.POSITION)
 
         running = self.running
         # What the dispatcher reports comes late in the cycle.

@@ -43,7 +43,7 @@ class Rope(wiring.Component):
     done : :py:`Out(1)`
         Pulse in the cycle of the last output.
     scratch : :py:`Out(read_port_signature(signed(16), config.scratch_depth))`
-    table : :py:`Out(read_port_signature(unsigned(32), config.qk_rope_head_dim // 2))`
+    table : :py:`Out(read_port_signature(unsigned(32), config.table_entries))`
         Cosine in the low half, sine in the high half, Q14.
     multiplier_0, multiplier_1 : :py:`Out(multiplier_signature())`
     o : :py:`Out(vector_write_layout())`
@@ -71,7 +71,7 @@ class Rope(wiring.Component):
             "command": In(stream.Signature(vector_command_layout())),
             "done": Out(1),
             "scratch": Out(read_port_signature(signed(16), config.scratch_depth)),
-            "table": Out(read_port_signature(unsigned(32), config.qk_rope_head_dim // 2)),
+            "table": Out(read_port_signature(unsigned(32), config.table_entries)),
             "multiplier_0": Out(multiplier_signature()),
             "multiplier_1": Out(multiplier_signature()),
             "o": Out(vector_write_layout()),
@@ -130,7 +130,8 @@ class Rope(wiring.Component):
         return m
 
     def _read(self, m, command, begin):
-        """Step through the heads; the table begins anew with each."""
+        """Step through the heads; the table begins anew with each, at the query row's entry."""
+        first_pair = command.b if self.config.query_rows > 1 else 0
         address = Signal.like(self.scratch.address, reset_less=True)
         pair = Signal.like(self.table.address, reset_less=True)
         pairs_left = Signal(range(self.config.qk_rope_head_dim // 2 + 1), reset_less=True)
@@ -144,7 +145,7 @@ class Rope(wiring.Component):
         m.d.comb += [self.scratch.address.eq(address), self.table.address.eq(pair)]
         m.d.sync += [address.eq(address + 1), odd.eq(~odd)]
         with m.If(head_last):
-            m.d.sync += [pair.eq(0), pairs_left.eq(pairs), heads_left.eq(heads_left - 1)]
+            m.d.sync += [pair.eq(first_pair), pairs_left.eq(pairs), heads_left.eq(heads_left - 1)]
         with m.Elif(odd):
             m.d.sync += [pair.eq(pair + 1), pairs_left.eq(pairs_left - 1)]
         with m.If(last):
@@ -152,7 +153,7 @@ class Rope(wiring.Component):
         with m.If(begin):
             m.d.sync += [
                 address.eq(command.a),
-                pair.eq(0),
+                pair.eq(first_pair),
                 pairs_left.eq(pairs),
                 heads_left.eq(command.n),
                 reading.eq(1),

@@ -16,9 +16,9 @@ from rtl_gen.layouts import read_port_signature
 __all__ = ["SimpleMemory", "memory_write_layout"]
 
 
-def memory_write_layout(shape: object, depth: int) -> data.StructLayout:
-    """Write of one entry."""
-    return data.StructLayout({"en": 1, "address": range(depth), "data": shape})
+def memory_write_layout(shape: object, depth: int, parts: int = 1) -> data.StructLayout:
+    """Write of one entry, or of those of its equal parts whose bit of ``en`` is set."""
+    return data.StructLayout({"en": parts, "address": range(depth), "data": shape})
 
 
 class SimpleMemory(wiring.Component):
@@ -33,24 +33,23 @@ class SimpleMemory(wiring.Component):
     shape : shape-like
         Of an entry.
     depth : int
-    distributed : bool
-        Build it from look-up tables.
+    parts : int
+        Equal parts of an entry that can be written by themselves.
 
     Members
     -------
-    w : :py:`In(memory_write_layout(shape, depth))`
+    w : :py:`In(memory_write_layout(shape, depth, parts))`
     read : :py:`In(read_port_signature(shape, depth))`
     """
 
     w: Any
     read: Any
 
-    def __init__(self, shape: object, depth: int, *, distributed: bool = False) -> None:
-        self.shape, self.depth = shape, depth
-        self.distributed = distributed
+    def __init__(self, shape: object, depth: int, *, parts: int = 1) -> None:
+        self.shape, self.depth, self.parts = shape, depth, parts
         self.timing = SIMPLE_MEMORY_TIMING
         super().__init__({
-            "w": In(memory_write_layout(shape, depth)),
+            "w": In(memory_write_layout(shape, depth, parts)),
             "read": In(read_port_signature(shape, depth)),
         })
 
@@ -59,9 +58,7 @@ class SimpleMemory(wiring.Component):
 
         # Nobody reads what is being written, so synthesis need not care about collisions.
         attrs: dict = {"no_rw_check": 1}
-        if self.distributed:
-            attrs["ram_style"] = "distributed"
-        slices = [max(self.depth, 2)] if self.distributed else memory_slices(self.depth)
+        slices = memory_slices(self.depth)
         data_o = Value.cast(self.read.data)
         chosen = _slice_of(self.read.address, slices)
         writes = _slice_of(self.w.address, slices)
@@ -71,9 +68,10 @@ class SimpleMemory(wiring.Component):
                 shape=len(data_o), depth=depth, init=[], attrs=attrs
             )
             m.submodules["memory" if number == 0 else f"memory_{number}"] = storage
-            w_port, r_port = storage.write_port(), storage.read_port()
+            granularity = len(data_o) // self.parts if self.parts > 1 else None
+            w_port, r_port = storage.write_port(granularity=granularity), storage.read_port()
             m.d.comb += [
-                w_port.en.eq(self.w.en & writes[number]),
+                w_port.en.eq(self.w.en & writes[number].replicate(self.parts)),
                 w_port.addr.eq(self.w.address),
                 w_port.data.eq(self.w.data),
                 r_port.addr.eq(self.read.address),

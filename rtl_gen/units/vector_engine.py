@@ -64,7 +64,7 @@ class VectorEngine(wiring.Component):
         Pulse in the cycle of the last write through ``o``, or one cycle after the last one through
         ``packed`` or ``control``.
     scratch : :py:`Out(read_port_signature(signed(16), config.scratch_depth))`
-    table : :py:`Out(read_port_signature(unsigned(32), config.qk_rope_head_dim // 2))`
+    table : :py:`Out(read_port_signature(unsigned(32), config.table_entries))`
         RoPE row: cosine in the low half, sine in the high half.
     constants : :py:`Out(read_port_signature(unsigned(32), config.constants))`
         Layer constants.
@@ -104,7 +104,7 @@ class VectorEngine(wiring.Component):
             "command": In(stream.Signature(vector_command_layout())),
             "done": Out(1),
             "scratch": Out(read_port_signature(signed(16), config.scratch_depth)),
-            "table": Out(read_port_signature(unsigned(32), config.qk_rope_head_dim // 2)),
+            "table": Out(read_port_signature(unsigned(32), config.table_entries)),
             "constants": Out(read_port_signature(unsigned(32), config.constants)),
             "scores": Out(read_port_signature(signed(SCORE_BITS), config.score_depth)),
             "scales": Out(read_port_signature(unsigned(16), config.groups * config.tile_limit)),

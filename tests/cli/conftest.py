@@ -31,6 +31,14 @@ def generated(_generated, tmp_path):
 
 
 @pytest.fixture
+def generated_rows(tmp_path, small_array):
+    """A generated folder of a core for two sequences."""
+    folder = tmp_path / "generated"
+    generate(case_dir("tiny-v3"), out=folder, hardware=small_array, context=16, rows=2)
+    return folder
+
+
+@pytest.fixture
 def command(tmp_path, capsys):
     """Runs commands; at ``command.out`` lies a folder that generate may replace."""
     line = CommandLine(tmp_path / "parent", capsys)

@@ -127,6 +127,40 @@ def test_dimensions_that_the_core_does_not_count_to(command, monkeypatch, sizes,
     assert command.refuses("huge").startswith(wanted)
 
 
+# Query rows.
+
+
+@pytest.mark.parametrize(
+    ("options", "wanted"),
+    [
+        (
+            ("--rows", 5),
+            "--rows: must be from 1 to 4, the rows of the array (rows, --hardware), not 5",
+        ),
+        (("--same-sequence",), "--same-sequence: needs --rows of at least 2, the tokens of a step"),
+        (
+            ("--rows", 4, "--same-sequence", "--context", 3),
+            "--context: must be at least --rows = 4 with --same-sequence, not 3",
+        ),
+    ],
+)
+def test_query_rows_that_there_is_no_room_for(command, options, wanted):
+    assert command.refuses("tiny-v3", *options) == wanted
+
+
+def test_query_rows_that_memories_have_no_room_for(command, hardware, monkeypatch):
+    path = hardware("activation_bytes: 1024\n")
+    message = command.refuses("tiny-v3", "--rows", 4, "--hardware", path)
+    assert message.startswith("activation buffer: needs ")
+    assert message.endswith("raise activation_bytes (--hardware) or lower --rows")
+    board = boards.load_board("ulx3s-85f")
+    small = replace(board, device=replace(board.device, bram=3))
+    monkeypatch.setattr(generate_module, "load_board", lambda _: small)
+    message = command.refuses("tiny-v3", "--rows", 2)
+    assert "block RAMs, has 3 (" in message
+    assert message.endswith("lower activation_bytes or tile_tokens (--hardware) or --rows")
+
+
 # Calibration.
 
 

@@ -65,7 +65,7 @@ def test_synth_without_verilog(command, generated):
 def test_folder_of_another_version(command, generated):
     edit(generated, lambda manifest: manifest.update(format=1))
     message = refuses(command, generated, "simulate", generated)
-    assert "has format 1, this version reads 2: generate the folder again" in message
+    assert "has format 1, this version reads 3: generate the folder again" in message
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,13 @@ def test_damaged_manifest(command, generated, name, value):
     message = refuses(command, generated, "simulate", generated)
     assert message.startswith(f"{generated}: is damaged (")
     assert message.endswith("): generate it again")
+
+
+@pytest.mark.parametrize("stride", ["cache_stride", "y_stride"])
+def test_strides_of_query_rows_that_do_not_fit(command, generated_rows, stride):
+    edit(generated_rows, lambda manifest: manifest.update({stride: manifest[stride] + 16}))
+    message = refuses(command, generated_rows, "simulate", generated_rows)
+    assert f"the {'context' if stride == 'cache_stride' else stride} does not fit" in message
 
 
 def test_manifest_of_another_core(command, generated):

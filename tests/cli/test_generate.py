@@ -74,7 +74,7 @@ def test_registers_have_the_constants_of_the_core(generated):
     manifest, header = read(generated), (generated / "registers.h").read_text()
     page = (generated / "registers.md").read_text()
     core = manifest["core"]
-    limits = core["tile_tokens"] | core["program_depth"] << 16
+    limits = core["tile_tokens"] | core["query_rows"] << 9 | core["program_depth"] << 16
     assert f"#define MLA_HASH_RESET 0x{manifest['hash']}ull" in header
     assert f"#define MLA_LIMITS_RESET 0x{limits:08x}u" in header
     assert "#define MLA_SHAPE_RESET 0x08020402u" in header
@@ -372,3 +372,44 @@ def test_time_of_a_prediction():
     timeline = predict(design.program, design.core, design.memory, 4096)
     assert cpu_seconds() - start < 5
     assert 1_300_000 < timeline.total < 1_500_000
+
+
+@pytest.mark.usefixtures("_without_verilog")
+@pytest.mark.parametrize("same_sequence", [False, True])
+def test_query_rows(command, same_sequence):
+    """The folder says how many there are and where x, y and the caches of each lie."""
+    options = ("--rows", 3, "--context", 32, *(["--same-sequence"] if same_sequence else []))
+    printed = command.generates("tiny-v3", *options)
+    kind = "tokens of one sequence" if same_sequence else "sequences"
+    assert f"4×8 core for 3 {kind}, hash" in printed
+    design, manifest = Design.load(command.out), read(command.out)
+    core, hidden = design.core, design.model.hidden_size
+    assert core.query_rows == manifest["core"]["query_rows"] == 3
+    assert manifest["same_sequence"] == design.memory.same_sequence == same_sequence
+    own = 32 * core.row_bytes
+    assert manifest["cache_stride"] == (0 if same_sequence else own)
+    assert design.regions["cache"].size == (own if same_sequence else 3 * own)
+    assert manifest["y_stride"] == 2 * hidden
+    # 4 // 3 = 1 lane each, side by side with a fourth.
+    assert design.regions["x"].size == 4 * 2 * hidden
+    header, page = ((command.out / f"registers.{end}").read_text() for end in ("h", "md"))
+    assert "#define MLA_POSITION_2 0x208u" in header
+    assert "| 0x308 | `base_cache_2` | rw, only while not running |" in page
+    assert "POSITION_3" not in header
+    steps = read(command.out, "predicted.json")["cycles"]
+    last = 29 if same_sequence else 31
+    assert [step["position"] for step in steps][-2:] == [15, last]
+    by_row = [last + row * same_sequence for row in range(3)]
+    timeline = predict(design.program, core, design.memory, by_row)
+    assert steps[-1]["total"] == timeline.total
+
+
+@pytest.mark.usefixtures("_without_verilog")
+def test_a_core_for_one_row_knows_nothing_of_others(command):
+    command.generates("tiny-v3", "--context", 32)
+    design, manifest = Design.load(command.out), read(command.out)
+    assert manifest["cache_stride"] == manifest["y_stride"] == 0
+    assert not manifest["same_sequence"]
+    assert design.regions["x"].size == 2 * design.model.hidden_size
+    assert "query_row" not in (command.out / "program.txt").read_text()
+    assert "POSITION_1" not in (command.out / "registers.h").read_text()

@@ -45,6 +45,15 @@ NATURAL = "must be an integer of at least 0, not"
             "--sim: must be one of verilator, icarus, not 'modelsim'; see mla-hw simulate --help",
         ),
         ("simulate x --prefill -1", f"--prefill: {NATURAL} '-1'"),
+        ("simulate x --prefill 3,,1", f"--prefill: {NATURAL} ''"),
+        (
+            "generate tiny-v3 --out x --rows 0",
+            "--rows: must be an integer of at least 1, not '0'; see mla-hw generate --help",
+        ),
+        (
+            "generate tiny-v3 --out x --same-sequence=2",
+            "--same-sequence: ignored explicit argument",
+        ),
         ("synth x --seeds 1,,2", "--seeds: must be integers joined by commas, not '1,,2'; see ml"),
     ],
 )

@@ -13,6 +13,7 @@ from mla_hw.program.program import Instruction, Program
 from mla_hw.schedule import schedule_layer
 
 __all__ = [
+    "QUERY_ROWS",
     "SHAPES",
     "change",
     "find",
@@ -48,7 +49,15 @@ SHAPES = {
         2,
     ),
     "five groups": ("minicpm3-4b", HardwareConfig(rows=8, columns=16, accumulator_lanes=4), None),
+    "two query rows": ("tiny-v3", HardwareConfig(rows=4, columns=8), None),
+    "three query rows in passes": (
+        "small-v2lite",
+        HardwareConfig(rows=5, columns=4, port_bytes=4, accumulator_lanes=1, tile_tokens=20),
+        1,
+    ),
 }
+#: Query rows of shapes that have several.
+QUERY_ROWS = {"two query rows": 2, "three query rows in passes": 3}
 _SEMAPHORE_FIELDS = ("wait", "once", "post", "final")
 
 
@@ -56,7 +65,12 @@ _SEMAPHORE_FIELDS = ("wait", "once", "post", "final")
 def scheduled(shape):
     """Return program and core."""
     name, hardware, groups = SHAPES[shape]
-    schedule = schedule_layer(find_preset(name).config, hardware, pass_groups=groups)
+    schedule = schedule_layer(
+        find_preset(name).config,
+        hardware,
+        pass_groups=groups,
+        query_rows=QUERY_ROWS.get(shape, 1),
+    )
     return lower(schedule), schedule.core
 
 

@@ -24,10 +24,13 @@ HALT = Instruction.make("HALT")
 
 
 def test_fields_do_not_overlap():
-    fields = sorted(FIELDS.values(), key=lambda field: field.lsb)
-    for field, following in itertools.pairwise(fields):
-        assert field.lsb + field.width <= following.lsb
-    assert fields[-1].lsb + fields[-1].width <= 32 * INSTRUCTION_WORDS
+    for kind in INSTRUCTIONS.values():
+        fields = [FIELDS[name] for name in ("opcode", *kind.fields)]
+        fields.sort(key=lambda field: field.lsb)
+        for field, following in itertools.pairwise(fields):
+            assert field.lsb + field.width <= following.lsb, kind.name
+    for field in FIELDS.values():
+        assert field.lsb + field.width <= 32 * INSTRUCTION_WORDS
     assert len({kind.opcode for kind in INSTRUCTIONS.values()}) == len(INSTRUCTIONS)
 
 

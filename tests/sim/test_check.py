@@ -75,6 +75,7 @@ class Run:
             self.mirror,
             result,
             token=0,
+            positions=(0,),
             counted=COUNTED,
             trace=pair(self.timeline.instructions, self.log.events),
         )

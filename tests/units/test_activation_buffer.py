@@ -5,10 +5,10 @@ import pytest
 
 from mla_hw.cycles.activation_buffer import ACTIVATION_READ_LATENCY, ACTIVATION_WRITE_LATENCY
 from mla_hw.cycles.latent_ring import LATENT_READ_LATENCY
-from mla_hw.golden.activation_buffer import place_elements
+from mla_hw.golden.activation_buffer import place_elements, row_offset
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.units.activation_buffer import ActivationBuffer
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
 from tests.streams import convert, simulate
 
 CONFIGS = {
@@ -17,6 +17,8 @@ CONFIGS = {
     "wide": WIDE,
     "one_row": small_core(rows=1, accumulator_lanes=1, activation_depth=37),
     "five_rows": small_core(rows=5, accumulator_lanes=5, heads=5, activation_depth=48),
+    "several_query_rows": SEVERAL,
+    "as_many_query_rows": EACH,
 }
 TARGETS = FIELDS["target"].choices
 IDLE = {"en": 0}
@@ -39,7 +41,9 @@ class Model:
         values = self.halves[request["half"], :, request["address"]]
         if not request["single"]:
             return values.tolist()
-        return [int(values[request["lane"]]), *[0] * (self.config.rows - 1)]
+        rows = range(self.config.query_rows)
+        own = [int(values[(row << self.config.spread_bits) + request["lane"]]) for row in rows]
+        return own + [0] * (self.config.rows - len(own))
 
 
 def random_writes(config, rng):
@@ -50,6 +54,9 @@ def random_writes(config, rng):
         count = 1 << (config.lane_bits if lanes else config.spread_bits)
         while True:
             index = int(rng.integers(config.activation_depth * count))
+            if not lanes:
+                row = int(rng.integers(config.query_rows))
+                index += row_offset(config.query_rows, row)
             (lane, address), value = place_elements(config, index, lanes=lanes), value16(rng)
             if lane < config.rows:
                 return index, int(lane), int(address), value
@@ -100,6 +107,8 @@ def test_matches_model(config):
             ctx.set(dut.vector, vector)
             recent.extend(writes)
             half, lane, address, _ = recent[rng.integers(len(recent))]
+            if config.query_rows > 1:
+                lane &= (1 << config.spread_bits) - 1
             if rng.integers(4) == 0:
                 half, address = rng.integers(2), rng.integers(config.activation_depth)
             request = {
@@ -152,6 +161,9 @@ def test_golden_layouts():
     lane, address = place_elements(ODD, np.arange(8), lanes=True)
     assert lane.tolist() == [0, 1, 2, 3] * 2
     assert address.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
+    lane, address = place_elements(SEVERAL, row_offset(3, 2) + np.arange(5), lanes=False)
+    assert lane.tolist() == [4, 5, 4, 5, 4]
+    assert address.tolist() == [0, 0, 1, 1, 2]
 
 
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)

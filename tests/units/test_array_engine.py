@@ -23,7 +23,7 @@ from mla_hw.cycles.requantizer import requantizer_timing
 from mla_hw.golden.systolic_array import multiply_accumulate
 from mla_hw.hardware import CONSTANT_BANKS
 from rtl_gen.units.array_engine import ArrayEngine
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
 from tests.matmul import MODES, TARGETS, Surroundings, command, run
 from tests.streams import convert
 
@@ -35,6 +35,8 @@ CONFIGS = {
     "more_lanes_than_columns": small_core(
         rows=6, accumulator_lanes=3, heads=6, columns=2, ring_blocks=10
     ),
+    "several_query_rows": SEVERAL,
+    "as_many_query_rows": EACH,
 }
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 OUTPUTS = ("requantize", "score", "context")
@@ -48,7 +50,7 @@ def program(config):
     context = config.context_depth - rows // config.accumulator_lanes * kv
 
     def project(**fields):
-        return command(config, "project", **fields)
+        return command(config, "project", b=(1 << 23) + 5, **fields)
 
     def attention(group, tokens, rows):
         fields = {"rows": rows, "group": group}
@@ -98,13 +100,14 @@ def expected(config, surroundings, commands):
                 step = 1 << config.lane_bits if target == "lanes" else 1
                 out["requantize"] += [
                     {
-                        "acc": acc[0, c],
+                        "acc": acc[row, c],
                         "column": c,
                         "bank": bank % 4,
                         "target": item["target"],
-                        "element": item["c"] + (first + c) * step,
+                        "element": (item["c"] + row * item["b"] + (first + c) * step) % (1 << 24),
                         **shifts,
                     }
+                    for row in range(config.query_rows)
                     for c in range(tile.columns)
                 ]
                 bank += 1
@@ -259,10 +262,11 @@ def test_constants_outlast_their_tile(config):
     )
     sums = trace.cycles("requantize")
     written = trace.cycles("requantize_constants")
+    sums_per_tile = config.query_rows * config.columns
     for tile in range(count):
-        assert written[CONSTANT_WORDS * (tile + 1) - 1] < sums[tile * config.columns]
+        assert written[CONSTANT_WORDS * (tile + 1) - 1] < sums[tile * sums_per_tile]
     for tile in range(count - CONSTANT_BANKS):
-        last_use = sums[(tile + 1) * config.columns - 1] + requantizer_timing().latency
+        last_use = sums[(tile + 1) * sums_per_tile - 1] + requantizer_timing().latency
         assert last_use < written[CONSTANT_WORDS * (tile + CONSTANT_BANKS)]
 
 

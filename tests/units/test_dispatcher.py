@@ -18,21 +18,28 @@ from mla_hw.program.program import Instruction, Program
 from mla_hw.registers import POSITION_BITS, ErrorCode
 from rtl_gen.control_layouts import ENGINE_COMMANDS, PROGRAM_TARGET
 from rtl_gen.units.dispatcher import Dispatcher
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
 from tests.streams import convert, pause, simulate
 
 CONFIGS = {"small": SMALL, "odd": ODD, "wide": WIDE, "wide_port": small_core(port_bytes=64)}
+CONFIGS |= {"several_query_rows": SEVERAL, "as_many_query_rows": EACH}
 BASES = (0x1000, 0x8000_0000, 0x123_4560, 0xFFFF_F000, 0x40, 0x7000_0040, 0x2000_0000)
 make = Instruction.make
 
 
-def random_instruction(rng, tiled):
+#: Of the caches of query rows 1, 2, …
+CACHES = (0x1234_5600, 0x4000, 0xFEDC_BA80)
+
+
+def random_instruction(rng, tiled, query_rows=1):
     """Any instruction of an engine, its fields over their whole range."""
     kind = rng.choice([k for k in INSTRUCTIONS.values() if k.engine is not Engine.DISPATCHER])
     values = {}
     for name in kind.fields:
         if name.startswith("tile_"):
             values[name] = rng.randrange(2) if tiled else 0
+        elif name == "query_row":
+            values[name] = rng.randrange(query_rows)
         elif choices := FIELDS[name].choices:
             values[name] = rng.randrange(len(choices))
         else:
@@ -41,17 +48,19 @@ def random_instruction(rng, tiled):
     return make(kind.name, **values)
 
 
-def random_body(rng, depth=0, tiled=False):
+def random_body(rng, query_rows, depth=0, tiled=False):
     """Instructions and loops, as deep as they may be."""
     body = []
     for _ in range(rng.randint(1, 4)):
-        body.append(random_instruction(rng, tiled))
+        body.append(random_instruction(rng, tiled, query_rows))
         if rng.random() < 0.2:
             body.append(make("POST", post=rng.randrange(1 << 16)))
         if depth < LOOP_DEPTH and rng.random() < 0.5:
             over_tiles = not tiled and rng.random() < 0.5
-            loop = {"tile_n": 1} if over_tiles else {"n": rng.randint(1, 3)}
-            inner = random_body(rng, depth + 1, tiled or over_tiles)
+            loop = {"n": rng.randint(1, 3)}
+            if over_tiles:
+                loop = {"tile_n": 1, "query_row": rng.randrange(query_rows)}
+            inner = random_body(rng, query_rows, depth + 1, tiled or over_tiles)
             body += [make("LOOP", **loop), *inner, make("NEXT")]
     return body
 
@@ -59,7 +68,7 @@ def random_body(rng, depth=0, tiled=False):
 def random_program(seed, config):
     rng = random.Random(seed)
     while True:
-        body = random_body(rng)
+        body = random_body(rng, config.query_rows)
         if len(body) < config.program_depth and any(item.name == "LOOP" for item in body):
             return [*body, make("HALT")]
 
@@ -135,7 +144,7 @@ def run(
         ctx.set(dut.reader_done, 0)
 
     async def testbench(ctx):
-        for i, base in enumerate(BASES):
+        for i, base in enumerate((*BASES, *CACHES)[: len(BASES) + config.query_rows - 1]):
             ctx.set(dut.bases[i], base)
         ctx.set(dut.position, position)
         ctx.set(dut.program_beats, 77)
@@ -207,15 +216,18 @@ def test_matches_golden(name, pause, tokens_of):
     config = CONFIGS[name]
     for seed, tokens in enumerate(tokens_of(config.tile_tokens, config.tile_limit)):
         program = random_program(f"{name}{seed}", config)
-        position = tokens - 1
+        # Other rows have fewer tokens, down to none.
+        positions = [(tokens - 1) // (1 + row) for row in range(config.query_rows)]
+        position = sum(own << row * POSITION_BITS for row, own in enumerate(positions))
         result = run(config, Program(tuple(program)).encode(), position=position, pause=pause)
         expected = list(
             resolve(
                 program,
-                position=position,
+                position=positions,
                 tile_tokens=config.tile_tokens,
                 bases=BASES,
                 port_bytes=config.port_bytes,
+                caches=(BASES[FIELDS["base"].choices.index("cache")], *CACHES),
             )
         )
         assert result.error is None
@@ -423,6 +435,12 @@ def test_stops_at_the_end_of_the_program_memory():
     assert len(result.pushed) == len(program)
     with pytest.raises(ProgramError, match="ends without HALT"):
         list(resolve(program, position=0, tile_tokens=16, bases=BASES, port_bytes=8))
+
+
+def test_golden_rejects_a_query_row_that_there_is_not():
+    program = [make("LOOP", tile_n=1, query_row=2), make("NEXT"), make("HALT")]
+    with pytest.raises(ProgramError, match=r"instruction 0 \(LOOP\): there is no query row 2"):
+        list(resolve(program, position=(5, 3), tile_tokens=16, bases=BASES, port_bytes=8))
 
 
 def test_golden_rejects_a_position_beyond_the_register():

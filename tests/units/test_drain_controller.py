@@ -12,7 +12,7 @@ from mla_hw.cycles.drain_controller import (
 from mla_hw.cycles.matmul_sequencer import STEP_LATENCY, TILE_LATENCY
 from mla_hw.cycles.systolic_array import DRAIN_TIMING, result_latency
 from rtl_gen.units.drain_controller import DrainController
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
 from tests.matmul import MODES, TARGETS
 from tests.streams import convert, simulate
 
@@ -22,6 +22,8 @@ CONFIGS = {
     "wide": WIDE,
     "one_row": small_core(rows=1, accumulator_lanes=1, heads=1, columns=2, ring_blocks=9),
     "more_lanes_than_columns": small_core(rows=6, accumulator_lanes=3, heads=6, columns=2),
+    "several_query_rows": SEVERAL,
+    "as_many_query_rows": EACH,
 }
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
@@ -41,13 +43,15 @@ def make_tiles(config):
             "bank": number % 4,
             "pre": rng.integers(32),
             "post": rng.integers(32),
-            "rows": 1 if mode == "project" else rng.integers(1, config.rows + 1),
+            "rows": config.query_rows if mode == "project" else rng.integers(1, config.rows + 1),
             "group": rng.integers(4),
             "columns": rng.integers(1, config.columns + 1),
             "index": rng.integers(config.tile_blocks),
             "block": rng.integers(config.ring_blocks),
             "element": rng.integers(2),
         }
+        if config.query_rows > 1:
+            tile["distance"] = rng.integers(1 << 24)
         tiles.append((now, {name: int(value) for name, value in tile.items()}))
         now += drain_cycles(config, mode, int(tile["rows"])) + int(rng.choice([0, 0, 3]))
     return tiles
@@ -85,7 +89,10 @@ def expected(config, tiles):
                         "column": column,
                         "bank": tile["bank"],
                         "target": tile["target"],
-                        "element": tile["element"] + column * stride,
+                        "element": (
+                            tile["element"] + row * tile.get("distance", 0) + column * stride
+                        )
+                        % (1 << 24),
                         **shifts,
                     }
                     payloads.append((now, "requantize", 0, fields))

@@ -12,9 +12,16 @@ from mla_hw.cycles.loader import (
     writes_per_beat,
 )
 from mla_hw.errors import ConfigError
-from mla_hw.golden.loader import ELEMENT_BYTES, LOAD_TARGETS, load_elements, spread_places
+from mla_hw.golden.loader import (
+    ELEMENT_BYTES,
+    LOAD_TARGETS,
+    interleave_rows,
+    load_elements,
+    spread_places,
+    x_elements,
+)
 from rtl_gen.units.loader import Loader
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
 from tests.streams import convert, feed, simulate
 
 CONFIGS = {
@@ -24,6 +31,8 @@ CONFIGS = {
     "one_lane": small_core(rows=1, accumulator_lanes=1, heads=1),
     "narrow_port": small_core(rows=12, accumulator_lanes=12, heads=12, port_bytes=4),
     "wide_port": small_core(rows=5, accumulator_lanes=5, heads=5, port_bytes=32),
+    "several_rows": SEVERAL,
+    "each_row": EACH,
 }
 PAUSES = {"full_speed": [0], "throttled": [0, 1, 7, 0, 0, 3]}
 ENTRIES = ("table", "constants", "program")
@@ -33,7 +42,7 @@ def loads_for(config, rng):
     """Return (target, destination, elements, memory) of short and long LOADs to each target."""
     capacity = {
         "spread": config.activation_depth << config.spread_bits,
-        "table": max(1, config.qk_rope_head_dim // 2),
+        "table": config.table_entries,
         "constants": config.constants,
         "program": 12 * config.program_depth,
     }
@@ -46,6 +55,10 @@ def loads_for(config, rng):
             beats = -(-elements // per_beat)
             room = (size - elements) // width
             destination = width * int(rng.integers(room + 1))
+            if target == "spread" and config.query_rows > 1:
+                beats = -(-x_elements(config, elements) // per_beat)
+                room = size - elements >> config.spread_bits
+                destination = int(rng.integers(room + 1)) << config.load_bits
             loads.append((target, destination, elements, rng.bytes(beats * config.port_bytes)))
     return [loads[index] for index in rng.permutation(len(loads))]
 
@@ -53,17 +66,23 @@ def loads_for(config, rng):
 def expected_writes(config, load):
     """Return what is written, in order: (port, address, lane, value)."""
     target, destination, elements, memory = load
-    values = load_elements(memory, target, elements)
     if target == "spread":
-        places = zip(*spread_places(destination, elements, config.spread_bits), strict=True)
-        return [(target, *place, value) for place, value in zip(places, values, strict=True)]
+        source, address, lane = spread_places(config, destination, elements)
+        values = load_elements(memory, target, int(source.max()) + 1)[source]
+        order = np.argsort(source)
+        writes = zip(address[order], lane[order], values[order], strict=True)
+        return [(target, *write) for write in writes]
+    values = load_elements(memory, target, elements)
     return [(target, destination + index, None, value) for index, value in enumerate(values)]
 
 
 def write_cycles(config, load):
     """Return how many cycles of writes a LOAD has."""
     target, _, elements, _ = load
-    return -(-elements // elements_per_write(config, target))
+    width = elements_per_write(config, target)
+    if target == "spread":
+        return len({int(place) // width for place in spread_places(config, 0, elements)[0]})
+    return -(-elements // width)
 
 
 def beats_of(config, load):
@@ -171,6 +190,19 @@ def test_end_does_not_depend_on_what_is_dropped():
     memory = bytes(config.port_bytes)
     ends = {Run(config, [("constants", 0, elements, memory)]).ends[0] for elements in (1, 5, 8)}
     assert len(ends) == 1
+
+
+@pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+def test_loaded_rows_are_those_that_were_interleaved(config):
+    rows = np.random.default_rng(3).integers(-(1 << 15), 1 << 15, (config.query_rows, 45))
+    memory = interleave_rows(config, rows)
+    assert len(memory) == x_elements(config, 45)
+    source, address, lane = spread_places(config, 5 << config.load_bits, 45)
+    assert np.array_equal(memory[source].reshape(rows.shape), rows)
+    assert len(set(zip(address.tolist(), lane.tolist(), strict=True))) == rows.size
+    own = lane.reshape(rows.shape) >> config.spread_bits
+    assert (own == np.arange(config.query_rows)[:, None]).all()
+    assert lane.max() < config.rows
 
 
 def test_rejects_too_few_beats():

@@ -20,7 +20,7 @@ from mla_hw.cycles.matmul_sequencer import (
 )
 from mla_hw.hardware import CONSTANT_BANKS
 from rtl_gen.units.matmul_sequencer import MatmulSequencer
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
 from tests.matmul import MODES, Surroundings, command, run
 from tests.streams import convert
 
@@ -30,6 +30,8 @@ CONFIGS = {
     "wide": WIDE,
     "one_row": small_core(rows=1, accumulator_lanes=1, heads=1, columns=2, ring_blocks=9),
     "single_tile_block": small_core(columns=16, ring_blocks=2),
+    "several_query_rows": SEVERAL,
+    "as_many_query_rows": EACH,
 }
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 EVENTS = ("step", "tile", "requantize_constants")
@@ -40,7 +42,7 @@ def program(config):
     """All modes and sources, each tile of the ring freed by its second context product."""
     columns, lanes = config.columns, 1 << config.lane_bits
     commands = [
-        command(config, "project", k=k, n=n, source=source, a=a)
+        command(config, "project", k=k, n=n, source=source, a=a, b=7 * k)
         for source, k, n, a in (
             ("projection_spread", 1, 2 * columns + 1, 5),
             ("projection_lanes", 17, 1, 2),
@@ -102,8 +104,10 @@ def test_steps_and_tiles(config, pauses):
             got = next(descriptions)
             assert got.final == (index == len(its_tiles) - 1)
             assert got.columns == tile.columns
-            assert got.rows == (1 if project else item["rows"])
+            assert got.rows == (config.query_rows if project else item["rows"])
             assert (got.pre, got.post) == (word & 31, word >> 8 & 31)
+            if project and config.query_rows > 1:
+                assert got.distance == item["b"]
             if project:
                 assert got.bank == bank % CONSTANT_BANKS
                 bank += 1

@@ -5,7 +5,7 @@ from mla_hw.cycles.normalize import normalize_cycles
 from mla_hw.golden.context_accumulator import CONTEXT_BITS
 from mla_hw.golden.normalize import normalize_context
 from rtl_gen.units.normalize import Normalize
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import ODD, SEVERAL, SMALL, WIDE, small_core
 from tests.streams import convert
 from tests.vector import VectorBench
 
@@ -14,6 +14,7 @@ CONFIGS = {
     "odd": ODD,
     "wide": WIDE,
     "three_lanes": small_core(rows=3, accumulator_lanes=3, heads=6, tile_tokens=12),
+    "query_rows": SEVERAL,
 }
 SHIFTS = [9, 12, 20, 26, 35]
 _LIMIT = 1 << (CONTEXT_BITS - 1)
@@ -56,6 +57,7 @@ def bench(config, context):
 @pytest.mark.parametrize("name", CONFIGS)
 def test_matches_golden(name):
     config = CONFIGS[name]
+    lanes = config.query_rows == 1
     any_saturated = False
     for context in contexts(config):
         slots = config.context_depth // config.kv_lora_rank
@@ -72,10 +74,10 @@ def test_matches_golden(name):
                 values, totals(config)[item["b"]], SHIFTS[item["constant"] - 1]
             )
             assert [(write["element"], write["data"]) for write in record["o"]] == [
-                (item["c"] + (i << config.lane_bits), value)
+                (item["c"] + (i << config.lane_bits if lanes else i), value)
                 for i, value in enumerate(expected.tolist())
             ]
-            assert all(write["lanes"] for write in record["o"])
+            assert all(write["lanes"] == lanes for write in record["o"])
             assert record["saturated"] == saturated
             any_saturated |= 0 < saturated < item["k"]
     assert any_saturated

@@ -13,8 +13,9 @@ SHAPES = [
     {"words": 5, "port_bytes": 16, "element_bits": 8},
     {"words": 1, "port_bytes": 4, "element_bits": 16},
     {"words": 3, "port_bytes": 4, "element_bits": 32},
+    {"words": 6, "port_bytes": 16, "element_bits": 16, "shared_words": True},
 ]
-IDS = ["y", "row", "one_word", "one_element"]
+IDS = ["y", "row", "one_word", "one_element", "shared"]
 
 
 def elements_of(shape):

@@ -19,16 +19,15 @@ from mla_hw.registers import (
     ErrorCode,
     core_constants,
     register,
+    registers,
 )
 from rtl_gen.axi import Response
 from rtl_gen.units.registers import Registers
 from tests.axi_lite import read, read_register, write, write_register
-from tests.configs import ODD, SMALL, WIDE
+from tests.configs import ODD, SEVERAL, SMALL, WIDE
 from tests.streams import convert, pause, simulate
 
 HASH = 0x0123_4567_89AB_CDEF
-READ_WRITE = [item for item in REGISTERS if item.access in (Access.RW, Access.RW_IDLE)]
-ADDRESSES = {item.address + 4 * i for item in REGISTERS for i in range(item.words)}
 START, ABORT, LATCH = 1, 2, 4
 DONE, ERROR = 1, 2
 RUNNING, STATUS_DONE, STATUS_ERROR = 1, 2, 4
@@ -51,12 +50,14 @@ async def pulse(ctx, port):
     ctx.set(port, 0)
 
 
-@pytest.mark.parametrize("config", [SMALL, ODD, WIDE], ids=["small", "odd", "wide"])
+@pytest.mark.parametrize(
+    "config", [SMALL, ODD, WIDE, SEVERAL], ids=["small", "odd", "wide", "query_rows"]
+)
 def test_reads_after_reset(config):
     dut = make(config)
 
     async def testbench(ctx):
-        expected = {item.name: item.reset for item in REGISTERS}
+        expected = {item.name: item.reset for item in registers(config.query_rows)}
         expected |= {
             "identity": IDENTITY,
             "version": MAP_VERSION,
@@ -65,7 +66,7 @@ def test_reads_after_reset(config):
             | config.columns << 8
             | config.accumulator_lanes << 16
             | config.port_bytes << 24,
-            "limits": config.tile_tokens | config.program_depth << 16,
+            "limits": config.tile_tokens | config.query_rows << 9 | config.program_depth << 16,
         }
         for name, value in expected.items():
             assert await read_register(ctx, dut.bus, name) == value, name
@@ -73,39 +74,49 @@ def test_reads_after_reset(config):
     simulate(dut, testbench)
 
 
-def test_reads_back_what_is_written():
+@pytest.mark.parametrize("config", [SMALL, SEVERAL], ids=["small", "query_rows"])
+def test_reads_back_what_is_written(config):
     """Random writes with random strobes change exactly the bits that are there."""
-    dut = make()
+    dut = make(config)
     rng = random.Random(0)
+    items = registers(config.query_rows)
+    read_write = [item for item in items if item.access in (Access.RW, Access.RW_IDLE)]
 
     async def testbench(ctx):
-        model = {item.name: item.reset for item in READ_WRITE}
+        model = {item.name: item.reset for item in read_write}
         for step in range(300):
-            item = rng.choice(READ_WRITE)
+            item = rng.choice(read_write)
             value = rng.choice([0, 0xFFFF_FFFF, rng.getrandbits(32)])
             strobe = rng.choice([0xF, rng.randrange(16)])
             assert await write(ctx, dut.bus, item.address, value, strobe) == Response.OKAY
             mask = sum(0xFF << 8 * i for i in range(4) if strobe >> i & 1) & item.mask
             model[item.name] = (model[item.name] & ~mask) | (value & mask)
-            other = rng.choice(READ_WRITE).name if step % 2 else item.name
+            other = rng.choice(read_write).name if step % 2 else item.name
             assert await read_register(ctx, dut.bus, other) == model[other], other
-        assert ctx.get(dut.position) == model["position"]
+        others = range(1, config.query_rows)
+        assert ctx.get(dut.position) == model["position"] + sum(
+            model[f"position_{row}"] << POSITION_BITS * row for row in others
+        )
         assert ctx.get(dut.program_beats) == model["program_beats"]
-        for i, name in enumerate(FIELDS["base"].choices):
+        bases = [*FIELDS["base"].choices, *(f"cache_{row}" for row in others)]
+        for i, name in enumerate(bases):
             assert ctx.get(dut.bases[i]) == model[f"base_{name}"]
 
     simulate(dut, testbench, max_cycles=20_000)
 
 
-def test_refuses_what_is_not_in_the_map():
-    dut = make()
+@pytest.mark.parametrize("config", [SMALL, SEVERAL], ids=["small", "query_rows"])
+def test_refuses_what_is_not_in_the_map(config):
+    dut = make(config)
+    items = registers(config.query_rows)
+    addresses = {item.address + 4 * i for item in items for i in range(item.words)}
 
     async def testbench(ctx):
         for address in range(0, 1 << REGISTER_ADDRESS_BITS, 4):
             _, response = await read(ctx, dut.bus, address)
-            assert (response == Response.OKAY) == (address in ADDRESSES), hex(address)
+            assert (response == Response.OKAY) == (address in addresses), hex(address)
         writable = {
-            item.address for item in REGISTERS if item.access not in (Access.RO, Access.COUNTER)
+            item.address for item in items if item.access not in (Access.RO, Access.COUNTER)
         }
         for address in range(0, 1 << REGISTER_ADDRESS_BITS, 4):
             response = await write(ctx, dut.bus, address, 0)
@@ -117,11 +128,14 @@ def test_refuses_what_is_not_in_the_map():
 
 
 def test_parameters_are_locked_while_running():
-    dut = make()
+    dut = make(SEVERAL)
+
+    items = registers(SEVERAL.query_rows)
+    read_write = [item for item in items if item.access in (Access.RW, Access.RW_IDLE)]
 
     async def testbench(ctx):
         ctx.set(dut.running, 1)
-        for item in READ_WRITE:
+        for item in read_write:
             response = await write(ctx, dut.bus, item.address, 0xFFFF_FFFF)
             locked = item.access is Access.RW_IDLE
             assert response == (Response.SLVERR if locked else Response.OKAY)
@@ -312,6 +326,20 @@ def test_rejects_a_start_with_wrong_parameters(parameters, code):
     simulate(dut, testbench, background=[monitor])
 
 
+@pytest.mark.parametrize("row", range(1, SEVERAL.query_rows))
+def test_rejects_a_start_with_a_wrong_position_of_any_row(row):
+    dut = make(SEVERAL)
+
+    async def testbench(ctx):
+        await prepare(ctx, dut, position=3, capacity=4)
+        for position, code in ((4, ErrorCode.POSITION), (3, ErrorCode.NONE)):
+            await write_register(ctx, dut.bus, f"position_{row}", position)
+            await write_register(ctx, dut.bus, "control", START)
+            assert await read_register(ctx, dut.bus, "error_code") == code
+
+    simulate(dut, testbench)
+
+
 def test_counters():
     """Each counts its own event; cycles count while running; a latch holds all at once."""
     dut = make()
@@ -395,11 +423,13 @@ def test_bus_with_pauses():
 
 
 def test_table_is_consistent():
-    taken = [item.address + 4 * i for item in REGISTERS for i in range(item.words)]
+    items = registers(64)
+    assert items[: len(REGISTERS)] == REGISTERS
+    taken = [item.address + 4 * i for item in items for i in range(item.words)]
     assert len(taken) == len(set(taken))
     assert max(taken) < 1 << REGISTER_ADDRESS_BITS
-    assert len({item.name for item in REGISTERS}) == len(REGISTERS)
-    for item in REGISTERS:
+    assert len({item.name for item in items}) == len(items)
+    for item in items:
         assert item.address % (4 * item.words) == 0, item.name
         bits = [bit for f in item.fields for bit in range(f.lsb, f.lsb + f.width)]
         assert len(bits) == len(set(bits)), item.name
@@ -416,10 +446,13 @@ def test_constants_of_a_core_are_those_that_the_table_leaves_open():
         assert 0 < value <= register(name).mask
 
 
-@pytest.mark.parametrize("config", [SMALL, WIDE], ids=["small", "wide"])
+@pytest.mark.parametrize(
+    "config", [SMALL, WIDE, SEVERAL], ids=["small", "wide", "several query rows"]
+)
 def test_header_and_page_of_a_core_have_its_constants(config):
-    constants = core_constants(config, HASH)
-    header, page = registers_header("CORE", constants), registers_markdown(constants)
+    constants, rows = core_constants(config, HASH), config.query_rows
+    header = registers_header("CORE", constants, rows)
+    page = registers_markdown(constants, rows)
     assert "#define CORE_HASH_RESET 0x0123456789abcdefull\n" in header
     assert "| 0x008 | `hash` | ro | 0x123456789abcdef |" in page
     shape = int(re.search(r"#define CORE_SHAPE_RESET (0x[0-9a-f]{8})u\n", header)[1], 0)
@@ -430,10 +463,14 @@ def test_header_and_page_of_a_core_have_its_constants(config):
         config.port_bytes,
     ])
     assert f"| 0x010 | `shape` | ro | 0x{shape:x} |" in page
-    limits = config.tile_tokens | config.program_depth << 16
+    limits = config.tile_tokens | rows << 9 | config.program_depth << 16
     assert f"#define CORE_LIMITS_RESET 0x{limits:08x}u\n" in header
     assert f"| 0x014 | `limits` | ro | 0x{limits:x} |" in page
     assert "ro | of the core |" not in page
+    for row in range(1, 4):
+        address = 0x200 + 4 * row
+        assert (f"#define CORE_POSITION_{row} 0x{address:03x}u\n" in header) == (row < rows)
+        assert (f"| 0x{address:03x} | `position_{row}` |" in page) == (row < rows)
 
 
 def test_header_and_page_of_all_cores_have_no_constants():

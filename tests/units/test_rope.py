@@ -4,7 +4,7 @@ import pytest
 from mla_hw.cycles.rope import rope_cycles
 from mla_hw.golden.rope import rotate_pairs
 from rtl_gen.units.rope import Rope
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import EACH, ODD, SMALL, WIDE, small_core
 from tests.streams import convert
 from tests.vector import TARGETS, VectorBench
 
@@ -13,6 +13,7 @@ CONFIGS = {
     "odd": ODD,
     "wide": WIDE,
     "one_row": small_core(rows=1, accumulator_lanes=1, qk_rope_head_dim=4),
+    "query_rows": EACH,
 }
 
 
@@ -27,8 +28,8 @@ def bench(config, scratch, table):
     )
 
 
-def command(target, k, n, a, c):
-    return {"target": TARGETS[target], "k": k, "n": n, "a": a, "c": c}
+def command(target, k, n, a, c, b=0):
+    return {"target": TARGETS[target], "k": k, "n": n, "a": a, "b": b, "c": c}
 
 
 def lane_element(config, command, head, i):
@@ -38,7 +39,7 @@ def lane_element(config, command, head, i):
 
 def cases(config):
     """Scratch and table: random ones, and corners that saturate."""
-    dim = config.qk_rope_head_dim
+    dim = 2 * config.table_entries
     rng = np.random.default_rng(dim)
     angle = rng.uniform(0, 2 * np.pi, dim // 2)
     turn = np.stack([np.cos(angle), np.sin(angle)], axis=-1).ravel()
@@ -63,10 +64,15 @@ def test_matches_golden(name):
         # A shorter head than the table has entries.
         commands.append(command("lanes", 2, config.rows + 2, 1, 0))
         commands.append(command("row", dim, 1, 5, config.kv_lora_rank))
+        # The table's rows of other query rows.
+        commands += [
+            command("lanes", dim, 2, 4, 0, b=row * dim // 2) for row in range(1, config.query_rows)
+        ]
         records = bench(config, scratch, table).run(*commands)
         for record, item in zip(records, commands, strict=True):
             k, n, a = item["k"], item["n"], item["a"]
-            expected, saturated = rotate_pairs(scratch[a : a + k * n].reshape(n, k), table[:k])
+            own = table[2 * item["b"] :][:k]
+            expected, saturated = rotate_pairs(scratch[a : a + k * n].reshape(n, k), own)
             assert record["saturated"] == saturated
             any_saturated |= saturated > 0
             if item["target"] == TARGETS["lanes"]:
