@@ -53,14 +53,11 @@ def tile_limit(tile_tokens: int) -> int:
     return tile_tokens + tile_tokens // 8
 
 
-#: Entries that are not worth a slice of their own: a block of RAM has as many, or more.
-_LEAST_SLICE = 512
-#: Entries of a block of RAM at its narrowest; deeper memories need several blocks whatever the
-#: width.
-_DEEPEST_SLICE = 16384
+#: Bits of a block of RAM, and its entries at the greatest and at the least width.
+_BLOCK_BITS, _LEAST_SLICE, _DEEPEST_SLICE = 18432, 512, 16384
 
 
-def memory_slices(depth: int) -> list[int]:
+def memory_slices(depth: int, width: int) -> list[int]:
     """Return the depths of the slices that a memory is built from.
 
     Synthesis builds a depth that is a power of two from blocks side by side; any other one from
@@ -71,9 +68,12 @@ def memory_slices(depth: int) -> list[int]:
     ----------
     depth : int
         At least 1; one entry would have no address, so there are two.
+    width : int
+        Bits of an entry: what fits a block is one slice.
     """
     slices = list[int]()
-    while depth > _LEAST_SLICE:
+    least = max(_LEAST_SLICE, 1 << (_BLOCK_BITS // width).bit_length() - 1)
+    while depth > least:
         above = 1 << (depth - 1).bit_length()
         part = above if 4 * depth > 3 * above else above // 2
         part = min(part, _DEEPEST_SLICE)

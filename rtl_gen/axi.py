@@ -219,13 +219,13 @@ class BurstSplitter(wiring.Component):
         ]
 
         m.d.comb += self.i.ready.eq(~self.o.valid)
-        with m.If(self.i.valid & self.i.ready):
+        with m.If(self.i.ready):
             m.d.sync += [
                 address.eq(self.i.p.address),
                 remaining.eq(self.i.p.beats + self.i.p.address[:low_bits]),
-                self.o.valid.eq(1),
+                self.o.valid.eq(self.i.valid),
             ]
-        with m.Elif(self.o.valid & self.o.ready):
+        with m.Elif(self.o.ready):
             m.d.sync += [
                 low.eq(0),
                 address[low_bits:].eq(address[low_bits:] + 1),

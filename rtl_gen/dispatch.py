@@ -178,7 +178,10 @@ class LoopStack(wiring.Component):
         with m.Elif(self.next & last):
             m.d.sync += self.depth.eq(self.depth - 1)
 
-        ends = [loop.left <= Mux(loop.tiled, self.tile_limit, 1) for loop in levels]
+        ends = Signal(LOOP_DEPTH)
+        m.d.sync += ends.eq(
+            Cat(Mux(loop.tiled, loop.left <= self.tile_limit, loop.left <= 1) for loop in levels)
+        )
         with m.Switch(self.depth):
             m.d.sync += last.eq(1)
             for i, end in enumerate(ends):
@@ -202,7 +205,7 @@ class OperandSums(wiring.Component):
     """Offset plus strides × indices of the three operands, with one multiplier.
 
     Each stride is multiplied in the step in which :func:`mla_hw.cycles.dispatcher.product_steps`
-    says that it has arrived; the sum holds it three cycles later, the byte address one more. An
+    says that it has arrived; the sum holds it four cycles later, the byte address one more. An
     operand whose strides have not been fetched is 0.
 
     Parameters
@@ -264,31 +267,38 @@ class OperandSums(wiring.Component):
         # Which sum the operand registers, and the product register, belong to.
         factors_of, product_of = Signal(len(operands)), Signal(len(operands))
 
-        m.d.sync += [factors_of.eq(0), product_of.eq(factors_of), product.eq(stride * factor)]
         for i, name in enumerate(operands):
             with m.If(product_of[i]):
                 m.d.sync += total[name].eq(total[name] + product)
-        with m.Switch(self.step):
-            with m.Case(0):
-                m.d.sync += [total[name].eq(0) for name in operands]
-            for (name, step), (i, level) in zip(
-                product_steps().items(),
-                ((i, level) for i in range(len(operands)) for level in range(LOOP_DEPTH)),
-                strict=True,
-            ):
-                with m.Case(step):
-                    index = self.indices[level]
-                    if name == "a_stride2":
-                        index = Mux(self.in_memory, self.position, index)
-                    m.d.sync += [
-                        stride.eq(field(self.instruction, name)),
-                        factor.eq(index),
-                        factors_of.eq(1 << i),
-                    ]
-                    if level == 0:
-                        # The first product comes two cycles later at the earliest.
-                        operand = operands[i]
-                        m.d.sync += total[operand].eq(field(self.instruction, operand))
+        # One bit per product, in the cycle after its step, so that little chooses the factors.
+        strides, factors, owners = [], [], []
+        for (name, step), (i, level) in zip(
+            product_steps().items(),
+            ((i, level) for i in range(len(operands)) for level in range(LOOP_DEPTH)),
+            strict=True,
+        ):
+            now = Signal(name=f"now_{name}")
+            m.d.sync += now.eq(self.step == step)
+            index = self.indices[level]
+            if name == "a_stride2":
+                index = Mux(self.in_memory, self.position, index)
+            strides.append(Mux(now, field(self.instruction, name), 0))
+            factors.append(Mux(now, index, 0))
+            owners.append(Mux(now, 1 << i, 0))
+            if level == 0:
+                # The first product comes two cycles later at the earliest.
+                operand = operands[i]
+                with m.If(now):
+                    m.d.sync += total[operand].eq(field(self.instruction, operand))
+        m.d.sync += [
+            stride.eq(reduce(or_, strides)),
+            factor.eq(reduce(or_, factors)),
+            factors_of.eq(reduce(or_, owners)),
+            product_of.eq(factors_of),
+            product.eq(stride * factor),
+        ]
+        with m.If(self.step == 0):
+            m.d.sync += [total[name].eq(0) for name in operands]
 
         base = Signal(ADDRESS_BITS, reset_less=True)
         beat_bits = exact_log2(self.port_bytes)

@@ -6,9 +6,12 @@ from amaranth.lib import data
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS
 
-__all__ = ["read_operands", "read_ring", "walk_layout"]
+__all__ = ["mode_layout", "read_operands", "read_ring", "walk_layout"]
 
-_PROJECT, _SCORE, _CONTEXT = range(len(FIELDS["mode"].choices))
+
+def mode_layout() -> data.StructLayout:
+    """Return the command's mode, one bit each."""
+    return data.StructLayout(dict.fromkeys(FIELDS["mode"].choices, 1))
 
 
 def walk_layout() -> data.StructLayout:
@@ -21,7 +24,7 @@ def walk_layout() -> data.StructLayout:
     return data.StructLayout({"setup": 1, "step": 1, "key": 1, "tile": 1, "free": 1})
 
 
-def read_operands(m: Module, config: CoreConfig, command, walk, read) -> None:
+def read_operands(m: Module, config: CoreConfig, command, mode, walk, read) -> None:
     """Drive requests to the activation buffer.
 
     Parameters
@@ -31,18 +34,20 @@ def read_operands(m: Module, config: CoreConfig, command, walk, read) -> None:
     config : CoreConfig
     command : view of array_command_layout()
         From ``setup`` on.
+    mode : view of mode_layout()
+        Its mode.
     walk : view of walk_layout()
     read : view of activation_read_layout(config)
         Output registers.
     """
     spread_bits, lane_bits = config.spread_bits, config.lane_bits
-    is_project = command.mode == _PROJECT
+    is_project = mode.project
     # Several query rows are projected from the layout spread only.
     spread = is_project & ~command.source[0] if config.query_rows == 1 else is_project
     with m.If(walk.setup | walk.tile):
         m.d.sync += [
             read.single.eq(is_project),
-            read.half.eq(Mux(is_project, command.source[1], command.mode == _CONTEXT)),
+            read.half.eq(Mux(is_project, command.source[1], mode.context)),
             read.lane.eq(Mux(spread, command.a[:spread_bits], command.a[:lane_bits])),
             read.address.eq(Mux(spread, command.a >> spread_bits, command.a >> lane_bits)),
         ]
@@ -57,12 +62,12 @@ def read_operands(m: Module, config: CoreConfig, command, walk, read) -> None:
                 m.d.sync += read.lane.eq(0)
 
 
-def read_ring(m: Module, config: CoreConfig, command, walk, read, filled, release) -> Value:
+def read_ring(m: Module, config: CoreConfig, mode, walk, read, filled, release) -> Value:
     """Drive requests to the latent ring, wait for its blocks and free them.
 
     Parameters
     ----------
-    m, config, command, walk
+    m, config, mode, walk
         As in :func:`read_operands`.
     read : view of ring_read_layout(config)
         Output registers.
@@ -76,7 +81,7 @@ def read_ring(m: Module, config: CoreConfig, command, walk, read, filled, releas
     Value
         Whether the block that ``read`` names is complete: a register, one cycle late.
     """
-    by_column = command.mode == _SCORE
+    by_column = mode.score
     base = Signal(range(config.ring_blocks), name="oldest_block")
     # Blocks of the tile up to the present one.
     blocks = Signal(range(config.ring_blocks + 1), name="tile_blocks", reset_less=True)

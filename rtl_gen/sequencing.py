@@ -36,8 +36,10 @@ def take_command(m: Module, port: stream.Interface, done: Value) -> tuple[Any, V
 
     m.d.comb += port.ready.eq(~busy)
     m.d.sync += begin.eq(accept)
+    with m.If(~busy):
+        m.d.sync += command.eq(port.payload)
     with m.If(accept):
-        m.d.sync += [command.eq(port.payload), busy.eq(1)]
+        m.d.sync += busy.eq(1)
     with m.If(done):
         m.d.sync += busy.eq(0)
     return command, begin
@@ -69,10 +71,16 @@ def walk(
     address = Signal(range(bound), name="address", reset_less=True)
     left = Signal.like(count, name="left", reset_less=True)
     valid = Signal(name="walking")
-    last = valid & (left == 1)
+    ending = Signal(name="ending", reset_less=True)
+    last = valid & ending
 
     with m.If(start):
-        m.d.sync += [address.eq(first), left.eq(count), valid.eq(1)]
+        m.d.sync += [address.eq(first), left.eq(count), ending.eq(count == 1), valid.eq(1)]
     with m.Elif(valid):
-        m.d.sync += [address.eq(address + step), left.eq(left - 1), valid.eq(~last)]
+        m.d.sync += [
+            address.eq(address + step),
+            left.eq(left - 1),
+            ending.eq(left == 2),
+            valid.eq(~last),
+        ]
     return address, valid, last

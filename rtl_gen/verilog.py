@@ -72,10 +72,13 @@ def _clear_loop(match: re.Match[str]) -> str:
         return match[0]
     memory = first["memory"]
     counter = re.sub(r"\W", "_", memory.strip().lstrip("\\")) + "_index"
+    # Nothing is read before it has been written, and Yosys would unroll the loop.
     return (
+        "`ifndef SYNTHESIS\n"
         f"  integer {counter};\n"
         f"  initial for ({counter} = 0; {counter} < {len(lines)}; {counter} = {counter} + 1)\n"
         f"    {memory}[{counter}] = {first['value']};\n"
+        "`endif\n"
     )
 
 

@@ -2,9 +2,9 @@
 
 __all__ = ["VISIT_LATENCY", "snapshot_cycles"]
 
-#: From the visit of a counter to the first cycle in which its memory can be read again: read, add,
-#: write.
-VISIT_LATENCY = 3
+#: From the visit of a counter to the first cycle in which its memory can be read again: read, add
+#: each half, write.
+VISIT_LATENCY = 4
 
 
 def snapshot_cycles(n_counters: int) -> int:

@@ -4,7 +4,7 @@ An instruction that is pushed in cycle ``p`` starts in the first cycle in which 
 and that is not before any of
 
 - ``p + PUSH_TO_START``;
-- ``g + GIVE_TO_START`` for the give, in cycle ``g``, of each semaphore that it waits for;
+- ``g + GIVE_TO_START`` for the end, in cycle ``g``, of what gives each semaphore it waits for;
 - ``c + CREDIT_TO_START`` for the POST, executed in cycle ``c``, of each credit that it takes;
 - ``s + START_TO_START`` for the start ``s`` of the one before it;
 - ``d + END_TO_START`` for the end ``d`` of the one ``STARTED_DEPTH`` before it.
@@ -17,6 +17,7 @@ from mla_hw.cycles.semaphores import CREDIT_TIMING, GIVE_TIMING, TAKE_TIMING
 __all__ = [
     "CREDIT_TO_START",
     "END_TO_START",
+    "GIVE_LATENCY",
     "GIVE_TO_START",
     "PUSH_TO_START",
     "STARTED_DEPTH",
@@ -29,11 +30,13 @@ __all__ = [
 STARTED_DEPTH = 8
 #: From the cycle in which all conditions hold to the offer.
 _OFFER_LATENCY = 1
+#: From the end of an instruction to what it gives.
+GIVE_LATENCY = 1
 #: From a push, or from the start that brings the next instruction to the head, to its semaphores
 #: at the output of the queue's memory.
 _HEAD_LATENCY = 2
 PUSH_TO_START = _HEAD_LATENCY + _OFFER_LATENCY
-GIVE_TO_START = GIVE_TIMING.latency + _OFFER_LATENCY
+GIVE_TO_START = GIVE_LATENCY + GIVE_TIMING.latency + _OFFER_LATENCY
 CREDIT_TO_START = CREDIT_TIMING.latency + _OFFER_LATENCY
 START_TO_START = _HEAD_LATENCY + _OFFER_LATENCY
 END_TO_START = 1 + _OFFER_LATENCY

@@ -52,7 +52,7 @@ CREDIT_TO_ADDRESS = _CREDIT_TO_ISSUE + _ISSUE_TO_ADDRESS
 #: Cycles from RVALID to the beat at its destination: valid at ``weights``, or written to a FIFO.
 RECEIVE_LATENCY = 1
 #: Cycles from the last RVALID of STREAM and TILE to ``done``, and from the loader's done for LOAD.
-DATA_TO_DONE, LOADED_TO_DONE = 2, 1
+DATA_TO_DONE, LOADED_TO_DONE = 3, 2
 
 
 class Path(IntEnum):
@@ -195,7 +195,7 @@ class ReaderModel:
         """Return the cycle in which a command is accepted that is offered from ``offered`` on."""
         start = max(offered, self._planned + _PLAN_TO_COMMAND)
         if len(self._done) >= COMMANDS_UNDER_WAY:
-            start = max(start, self._done[-COMMANDS_UNDER_WAY] + 1)
+            start = max(start, self._done[-COMMANDS_UNDER_WAY])
         self._path = PATHS[command.name]
         self._earliest_plan = start + _COMMAND_TO_PLAN
         if self._path is Path.LOAD:

@@ -6,7 +6,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mla_hw.golden.arithmetic import Ints
+from mla_hw.golden.context_accumulator import CONTEXT_BITS
 from mla_hw.golden.latent_ring import place_latent
+from mla_hw.golden.score_unit import SCORE_BITS
+from mla_hw.golden.softmax import SUM_BITS
 from mla_hw.hardware import memory_slices
 
 if TYPE_CHECKING:
@@ -33,42 +36,48 @@ def memory_contents(machine: "Machine") -> dict[str, Ints]:
     core = machine.core
     # In the order of the data, so that the first difference is close to its cause.
     contents: dict[str, Ints] = {"score_unit.running": machine.running_maxima}
-    simple: dict[str, Ints] = {
-        "array_constants": machine.constants,
-        "vector_constants": machine.constants,
-        "rope_row": machine.table.reshape(-1, 2),
-        "scratch": machine.scratch,
-        "vector_engine.pack.staging": machine.staging,
-        "row_buffer.words": machine.row.astype(np.int64).reshape(-1, core.port_bytes),
+    states = [
+        0 if state is None else state.exponent & 0xFFFF | state.total << _EXPONENT_BITS
+        for state in machine.states
+    ]
+    # Words and their bits.
+    simple: dict[str, tuple[Ints, int]] = {
+        "array_constants": (machine.constants, 32),
+        "vector_constants": (machine.constants, 32),
+        "rope_row": (machine.table.reshape(-1, 2), 32),
+        "scratch": (machine.scratch, 16),
+        "vector_engine.pack.staging": (machine.staging, 16),
+        "row_buffer.words": (
+            machine.row.astype(np.int64).reshape(-1, core.port_bytes),
+            8 * core.port_bytes,
+        ),
         **_ring(machine),
-        "score_unit.scores": machine.scores,
-        "score_unit.scales": machine.scales,
-        "score_unit.maxima": machine.maxima,
-        "vector_engine.softmax.state": np.array(
-            [
-                0 if state is None else state.exponent & 0xFFFF | state.total << _EXPONENT_BITS
-                for state in machine.states
-            ],
-            np.int64,
+        "score_unit.scores": (machine.scores, SCORE_BITS),
+        "score_unit.scales": (machine.scales, 16),
+        "score_unit.maxima": (machine.maxima, SCORE_BITS),
+        "vector_engine.softmax.state": (
+            np.array(states, np.int64),
+            _EXPONENT_BITS + SUM_BITS,
         ),
     }
     halves = machine.requantize_constants.reshape(-1, core.columns // 2)
     contents["requantizer.constants"] = halves
     for lane in range(core.accumulator_lanes):
         contents[f"context_accumulator.lane_{lane}.table"] = _shift_table(machine, lane)
-        simple[f"context_accumulator.lane_{lane}.sums"] = machine.context[:, lane]
+        simple[f"context_accumulator.lane_{lane}.sums"] = (machine.context[:, lane], CONTEXT_BITS)
     for half, name in enumerate(("projection", "vector")):
         for lane in range(core.rows):
-            simple[f"activation_buffer.{name}_{lane}"] = machine.halves[half, :, lane]
-    simple["output_buffer.words"] = machine.output.reshape(-1, core.port_bytes // 2)
-    for name, words in simple.items():
-        contents |= _slices(name, words)
+            simple[f"activation_buffer.{name}_{lane}"] = (machine.halves[half, :, lane], 16)
+    words = machine.output.reshape(-1, core.port_bytes // 2)
+    simple["output_buffer.words"] = (words, 8 * core.port_bytes)
+    for name, (words, width) in simple.items():
+        contents |= _slices(name, words, width)
     return contents
 
 
-def _slices(name: str, words: NDArray[np.int64]) -> dict[str, Ints]:
+def _slices(name: str, words: NDArray[np.int64], width: int) -> dict[str, Ints]:
     """Cut the contents of a memory into its slices; entries that nobody uses stay 0."""
-    depths = memory_slices(len(words))
+    depths = memory_slices(len(words), width)
     padded = np.zeros((sum(depths), *words.shape[1:]), np.int64)
     padded[: len(words)] = words
     parts = np.split(padded, np.cumsum(depths)[:-1])
@@ -94,7 +103,7 @@ def _shift_table(machine: "Machine", lane: int) -> Ints:
     return table
 
 
-def _ring(machine: "Machine") -> dict[str, Ints]:
+def _ring(machine: "Machine") -> dict[str, tuple[Ints, int]]:
     core = machine.core
     banks = np.zeros((core.columns, core.ring_depth), np.int64)
     tokens, channels = np.meshgrid(
@@ -104,6 +113,6 @@ def _ring(machine: "Machine") -> dict[str, Ints]:
     )
     bank, address = place_latent(core, tokens // core.columns, tokens % core.columns, channels)
     banks[bank, address] = machine.ring
-    contents = {f"latent_ring.bank_{number}": bank for number, bank in enumerate(banks)}
-    contents["latent_ring.scales"] = machine.ring_scale
+    contents = {f"latent_ring.bank_{number}": (bank, 8) for number, bank in enumerate(banks)}
+    contents["latent_ring.scales"] = (machine.ring_scale, 16)
     return contents

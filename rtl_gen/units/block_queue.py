@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from mla_hw.cycles.block_queue import BLOCK_QUEUE_TIMING
+from rtl_gen.units.queue import has_room
 
 __all__ = ["BlockQueue"]
 
@@ -49,10 +50,11 @@ class BlockQueue(wiring.Component):
         )
         m.submodules.memory = storage
         w_port, r_port = storage.write_port(), storage.read_port()
-        push, pop, fetch = Signal(), Signal(), Signal()
+        push, pop = Signal(), Signal()
         level = Signal(range(self.depth + 1))
+        ready = Signal(init=1)
         m.d.comb += [
-            self.i.ready.eq(level != self.depth),
+            self.i.ready.eq(ready),
             push.eq(self.i.valid & self.i.ready),
             pop.eq(self.o.valid & self.o.ready),
             w_port.en.eq(push),
@@ -61,28 +63,28 @@ class BlockQueue(wiring.Component):
         m.d.sync += [
             w_port.addr.eq(w_port.addr + push),
             level.eq(level + push - pop),
+            ready.eq(has_room(level, self.depth, push, pop)),
         ]
 
-        # A payload can be read from the cycle after its write on, and is there in the next one.
-        written = Signal()
-        readable = Signal(range(self.depth + 1))
-        # The incremented address is kept, so that only a choice lies between `o.ready` and memory.
-        oldest, following = Signal.like(r_port.addr), Signal.like(r_port.addr, init=1)
-        m.d.comb += [
-            fetch.eq((readable != 0) & (~self.o.valid | self.o.ready)),
-            r_port.addr.eq(Mux(fetch, following, oldest)),
-        ]
+        # Two stages that move on as soon as the next one does: the memory's output and a register.
+        # What is written can be read from the next cycle on.
+        unread = Signal(range(self.depth + 1))
+        readable, loaded = Signal(), Signal()
+        load, fetch = Signal(), Signal()
         payload = Signal(self.shape, reset_less=True)
-        m.d.comb += self.o.payload.eq(payload)
-        m.d.sync += [
-            written.eq(push),
-            readable.eq(readable + written - fetch),
-            oldest.eq(r_port.addr),
-            following.eq(following + fetch),
+        m.d.comb += [
+            load.eq(~self.o.valid | self.o.ready),
+            r_port.en.eq(load | ~loaded),
+            fetch.eq(r_port.en & readable),
+            self.o.payload.eq(payload),
         ]
-        with m.If(fetch):
-            m.d.sync += [payload.eq(r_port.data), self.o.valid.eq(1)]
-        with m.Elif(self.o.ready):
-            m.d.sync += self.o.valid.eq(0)
+        m.d.sync += [
+            unread.eq(unread + push - fetch),
+            readable.eq(push | (unread > 1) | ((unread == 1) & ~fetch)),
+        ]
+        with m.If(r_port.en):
+            m.d.sync += [loaded.eq(readable), r_port.addr.eq(r_port.addr + readable)]
+        with m.If(load):
+            m.d.sync += [payload.eq(r_port.data), self.o.valid.eq(loaded)]
 
         return m

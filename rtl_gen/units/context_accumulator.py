@@ -7,6 +7,7 @@ from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.context_accumulator import (
+    ADDRESS_LATENCY,
     CONTEXT_READ_LATENCY,
     HELD_LATENCY,
     SHIFT_BITS,
@@ -103,16 +104,18 @@ class ContextLane(wiring.Component):
             w_table.data.eq(self.control.control),
         ]
 
-        # Cycle 0: address of the sum that is held; cycle 1: address of the shift control.
+        # Cycle 0: address of the sum that is held; later that of the shift control.
         entry, _ = self._entry(m, self.i.head, "r")
+        address = Signal.like(self.read_address, reset_less=True)
+        m.d.sync += address.eq(Mux(self.i.en, self.i.address, self.read_address))
         m.d.comb += [
-            sums.read.address.eq(Mux(self.i.en, self.i.address, self.read_address)),
+            sums.read.address.eq(address),
             r_table.addr.eq(delay(m, entry, HELD_LATENCY - 1, "entry")),
         ]
         held = sums.read.data
         m.d.comb += self.held.eq(held)
 
-        # Cycle 2: which one is shifted, and the shift.
+        # Cycle 3: which one is shifted, and the shift.
         control = data.View(shift_control_layout(), r_table.data)
         acc = delay(m, self.i.acc[: CONTEXT_BITS - GUARD_BITS].as_signed(), HELD_LATENCY, "acc")
         tile = Signal(signed(CONTEXT_BITS))
@@ -132,13 +135,13 @@ class ContextLane(wiring.Component):
         large_half = Signal(signed(CONTEXT_BITS + 1), reset_less=True)
         m.d.sync += large_half.eq(large_before + halve_before)
 
-        # Cycle 4: the sum; one bit more on the right carries the shift's rounding bit in, so that
+        # Cycle 5: the sum; one bit more on the right carries the shift's rounding bit in, so that
         # it costs one adder.
         joined = Signal(signed(CONTEXT_BITS + 1), reset_less=True)
         m.d.sync += joined.eq((Cat(C(1, 1), large_half).as_signed() + shifter.o) >> 1)
 
-        # Cycle 5: the write.
-        w_cycle = context_accumulator_timing().latency - 1
+        # Cycle 6: the write.
+        w_cycle = ADDRESS_LATENCY + context_accumulator_timing().latency - 1
         halve = delay(m, halve_before, 2, "halve_late")
         m.d.comb += [
             sums.w.en.eq(delay(m, self.i.en, w_cycle, "en", reset_less=False)),

@@ -111,28 +111,36 @@ class Counters(wiring.Component):
 
         # Cycle 0: address.
         m.d.comb += total_r.addr.eq(turn)
-        which = [Signal.like(turn, reset_less=True, name=f"which_{i}") for i in range(2)]
-        sampling, clearing, ignoring = Signal(2), Signal(), Signal()
+        which = [Signal.like(turn, reset_less=True, name=f"which_{i}") for i in range(3)]
+        sampling, clearing, ignoring = Signal(3), Signal(), Signal()
         part, held_part = Signal.like(recent[0]), Signal.like(held[0])
         m.d.sync += [
-            Cat(which).eq(Cat(turn, which[0])),
-            sampling.eq(Cat(to_sample != 0, sampling[0])),
+            Cat(which).eq(Cat(turn, *which[:2])),
+            sampling.eq(Cat(to_sample != 0, sampling[:2])),
             clearing.eq(to_clear != 0),
             ignoring.eq(to_ignore != 0),
             part.eq(recent[turn]),
             held_part.eq(held[turn]),
         ]
-        # Cycle 1: add.
-        m.d.sync += [
-            total_w.data.eq(Mux(clearing, 0, total_r.data) + part),
-            sample_w.data.eq(Mux(ignoring, 0, total_r.data) + held_part),
-            total_w.en.eq(1),
-        ]
-        # Cycle 2: write.
+        # Cycles 1 and 2: add, one half of the word after the other.
+        for write, none, increment, name in (
+            (total_w, clearing, part, "total"),
+            (sample_w, ignoring, held_part, "sample"),
+        ):
+            before = Mux(none, 0, total_r.data)
+            low = Signal(_BITS // 2 + 1, name=f"{name}_low", reset_less=True)
+            high = Signal(_BITS // 2, name=f"{name}_high", reset_less=True)
+            m.d.sync += [
+                low.eq(before[: _BITS // 2] + increment),
+                high.eq(before[_BITS // 2 :]),
+                write.data.eq(Cat(low[:-1], high + low[-1])),
+            ]
+        m.d.sync += total_w.en.eq(1)
+        # Cycle 3: write.
         m.d.comb += [
-            total_w.addr.eq(which[1]),
-            sample_w.addr.eq(which[1]),
-            sample_w.en.eq(sampling[1]),
+            total_w.addr.eq(which[2]),
+            sample_w.addr.eq(which[2]),
+            sample_w.en.eq(sampling[2]),
             self.busy.eq((to_sample != 0) | sampling.any()),
         ]
 

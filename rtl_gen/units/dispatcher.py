@@ -214,11 +214,11 @@ class Dispatcher(wiring.Component):
             self.credit.eq(Mux(valid & kind.POST, field(instruction, "post"), 0)),
         ]
 
-        broken = self._check(m, instruction, kind, loops, place.index)
+        code, broken = self._check(m, instruction, kind, loops, place.index)
         gone = valid & (kind.own | ready)
         m.d.comb += [
             stepping.eq(executing & ~issue & ~leaving),
-            valid.eq(executing & issue & (broken == ErrorCode.NONE)),
+            valid.eq(executing & issue & ~broken),
         ]
         m.d.sync += leaving.eq(gone)
         with m.If(stepping):
@@ -226,7 +226,7 @@ class Dispatcher(wiring.Component):
         with m.If(gone | self.clear):
             m.d.sync += issue.eq(0)
         self._drive_commands(m, instruction, kind, loops, sums, place.index, valid, ready)
-        self._sequence(m, kind, executing, issue, valid, broken, place.index)
+        self._sequence(m, kind, executing, issue, valid, broken, code, place.index)
 
         return m
 
@@ -241,7 +241,7 @@ class Dispatcher(wiring.Component):
         return selected
 
     def _check(self, m, instruction, kind, loops, index):
-        """Return the error code of the instruction, one cycle after its last field has arrived."""
+        """Return the instruction's error code and if there is one, a cycle after its last field."""
         count = field(instruction, "n")
         tile_k, tile_n = field(instruction, "tile_k"), field(instruction, "tile_n")
         ended, uncountable = Signal(), Signal()
@@ -257,12 +257,13 @@ class Dispatcher(wiring.Component):
             ErrorCode.COUNT: kind.LOOP & ~tile_n & uncountable,
         }
         code = Signal(ErrorCode, reset_less=True)
-        m.d.sync += code.eq(ErrorCode.NONE)
+        broken = Signal(reset_less=True)
+        m.d.sync += [code.eq(ErrorCode.NONE), broken.eq(Cat(*conditions.values()).any())]
         # The first that holds.
         for value, condition in reversed(conditions.items()):
             with m.If(condition):
                 m.d.sync += code.eq(value)
-        return code
+        return code, broken
 
     def _drive_commands(self, m, instruction, kind, loops, sums, index, valid, ready):
         """Offer the instruction to its engine while ``valid``; drive whether that is ready."""
@@ -293,7 +294,7 @@ class Dispatcher(wiring.Component):
             with m.If(mine):
                 m.d.comb += ready.eq(port.ready)
 
-    def _sequence(self, m, kind, executing, issue, valid, broken, index):
+    def _sequence(self, m, kind, executing, issue, valid, broken, broken_by, index):
         """Drive a run from start to halted, and stop dispatching at the first error."""
         layout = data.StructLayout({"en": 1, "code": ErrorCode, "address": MEMORY_ADDRESS_BITS})
         fault: Any = Signal(layout)
@@ -325,8 +326,8 @@ class Dispatcher(wiring.Component):
                 m.d.comb += executing.eq(1)
                 with m.If(failed | (valid & kind.HALT)):
                     m.next = "END"
-                with m.If(issue & (broken != ErrorCode.NONE)):
-                    m.d.comb += [fault.en.eq(1), fault.code.eq(broken)]
+                with m.If(issue & broken):
+                    m.d.comb += [fault.en.eq(1), fault.code.eq(broken_by)]
             # After an error the engines may wait for ever for what was cancelled.
             with m.State("END"):
                 with m.If(self.cancel & ~self.on_bus):

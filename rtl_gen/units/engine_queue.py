@@ -147,8 +147,8 @@ class EngineQueue(wiring.Component):
             started.o.ready.eq(self.done),
             self.end.eq(self.done),
             self.end_tag.eq(started.o.p.tag),
-            self.give.eq(Mux(self.done, started.o.p.post, 0)),
         ]
+        m.d.sync += self.give.eq(Mux(self.done, started.o.p.post, 0))
         m.d.comb += [
             self.active.eq(started.o.valid),
             self.waiting.eq(~self.active & head_valid & ~met),

@@ -129,7 +129,7 @@ class LatentRing(wiring.Component):
         line = Signal.like(base)  # base + word, for data words
 
         accept = active & self.i.valid
-        row_end = word == n_rows - 1
+        row_end = Signal(init=n_rows == 1)
         block_end = last_token | (index == config.columns - 1)
         scale_word = word == config.token_words
         next_base = Signal.like(base)
@@ -137,7 +137,11 @@ class LatentRing(wiring.Component):
         m.d.comb += next_base.eq(Mux(wrap, 0, base + config.token_words))
 
         with m.If(accept):
-            m.d.sync += [word.eq(word + 1), line.eq(line + 1)]
+            m.d.sync += [
+                word.eq(word + 1),
+                row_end.eq((n_rows == 1) | (~row_end & (word == n_rows - 2))),
+                line.eq(line + 1),
+            ]
             with m.If(row_end):
                 m.d.sync += [
                     word.eq(0),

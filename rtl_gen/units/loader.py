@@ -132,19 +132,32 @@ class Loader(wiring.Component):
         self._write(m, target, position, elements, beat, writes != 0)
 
         # The next beat comes in the cycle of the last write of this one.
-        busy = Signal()
+        busy, ready = Signal(), Signal()
         finished = Signal()
         written = Signal()
         m.d.comb += [
             finished.eq((writes == 1) & last),
             self.command.ready.eq(~busy),
-            self.i.ready.eq(busy & ((writes == 0) | (writes == 1)) & ~finished),
+            self.i.ready.eq(ready),
         ]
         with m.If(self.command.ready):
             m.d.sync += busy.eq(self.command.valid)
         with m.Elif(finished):
             m.d.sync += busy.eq(0)
         m.d.sync += [written.eq(finished), self.done.eq(written)]
+
+        # Ready in the next cycle: for the first beat of a command, and with the last write of any
+        # other beat but the last one.
+        new = n_writes["program"]
+        few = Mux(spread, n_writes["spread"], new) == 1
+        accepted = self.i.valid & self.i.ready
+        m.d.sync += ready.eq(
+            Mux(
+                accepted,
+                few & ~self.i.p.last,
+                Mux(self.command.ready, self.command.valid, ready | ((writes == 2) & ~last)),
+            )
+        )
 
         return m
 

@@ -15,7 +15,7 @@ from mla_hw.cycles.matmul_sequencer import (
 from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.layouts import array_command_layout, read_port_signature, step_layout
-from rtl_gen.matmul_operands import read_operands, read_ring, walk_layout
+from rtl_gen.matmul_operands import mode_layout, read_operands, read_ring, walk_layout
 from rtl_gen.payload import register_payload
 from rtl_gen.pipeline import delay
 from rtl_gen.units.activation_buffer import activation_read_layout
@@ -113,13 +113,20 @@ class MatmulSequencer(wiring.Component):
         m = Module()
 
         command: Any = Signal(array_command_layout(), reset_less=True)
+        # The mode, decoded before the command begins.
+        mode: Any = Signal(mode_layout(), reset_less=True)
         setup, running, tile_last, command_last = (
             Signal(name=name) for name in ("setup", "running", "tile_last", "command_last")
         )
         with m.FSM(name="state"):
             with m.State("IDLE"):
                 m.d.comb += self.command.ready.eq(1)
-                m.d.sync += command.eq(self.command.payload)
+                m.d.sync += [
+                    command.eq(self.command.payload),
+                    mode.project.eq(self.command.p.mode == _PROJECT),
+                    mode.score.eq(self.command.p.mode == _SCORE),
+                    mode.context.eq(self.command.p.mode == _CONTEXT),
+                ]
                 with m.If(self.command.valid):
                     m.next = "SETUP"
             with m.State("SETUP"):
@@ -130,47 +137,55 @@ class MatmulSequencer(wiring.Component):
                 with m.If(tile_last & command_last):
                     m.next = "IDLE"
 
-        is_project = command.mode == _PROJECT
-        clear = self._keep_distance(m, setup, tile_last)
+        is_project = mode.project
+        first_clear, clear = self._keep_distance(m, setup, tile_last)
         walk: Any = Signal(walk_layout())
-        read_operands(m, self.config, command, walk, self.operand_read)
-        available = read_ring(
-            m, self.config, command, walk, self.ring_read, self.filled, self.release
-        )
+        read_operands(m, self.config, command, mode, walk, self.operand_read)
+        available = read_ring(m, self.config, mode, walk, self.ring_read, self.filled, self.release)
 
         # A tile starts when its last step will find the drain free; from then on only data counts.
         fresh = Signal(reset_less=True)
         constants_left = Signal(range(CONSTANT_WORDS + 1), reset_less=True)
+        constants_done = Signal(reset_less=True)
         go, advance = Signal(), Signal()
+        with m.If(tile_last):
+            m.d.sync += go.eq(first_clear & ~command_last)
+        with m.Else():
+            m.d.sync += go.eq(Mux(setup, clear, running & (clear | ~fresh | advance)))
         m.d.comb += [
-            go.eq(running & (clear | ~fresh)),
             self.weights.ready.eq(go & is_project),
             advance.eq(go & Mux(is_project, self.weights.valid, available)),
             self.stall.drain.eq(running & ~go),
             self.stall.weights.eq(go & is_project & ~self.weights.valid),
             self.stall.latents.eq(go & ~is_project & ~available),
         ]
-        m.d.comb += walk.step.eq(advance & (constants_left == 0))
+        m.d.comb += walk.step.eq(advance & constants_done)
         with m.If(setup | tile_last):
             m.d.sync += [
                 fresh.eq(1),
                 constants_left.eq(Mux(is_project, CONSTANT_WORDS, 0)),
+                constants_done.eq(~is_project),
             ]
         with m.Elif(advance):
             m.d.sync += fresh.eq(0)
-            with m.If(constants_left != 0):
-                m.d.sync += constants_left.eq(constants_left - 1)
+            with m.If(~constants_done):
+                m.d.sync += [
+                    constants_left.eq(constants_left - 1),
+                    constants_done.eq(constants_left == 1),
+                ]
 
-        first = self._count_steps(m, command, setup, walk, tile_last)
-        bank = self._count_tiles(m, command, setup, tile_last, command_last)
+        first = self._count_steps(m, command, mode, setup, walk, tile_last)
+        bank = self._count_tiles(m, command, mode, setup, tile_last, command_last)
+        frees = Signal(reset_less=True)
+        m.d.sync += frees.eq(mode.context & command.release)
         m.d.comb += [
             walk.setup.eq(setup),
             walk.tile.eq(tile_last),
-            walk.free.eq(tile_last & command_last & (command.mode == _CONTEXT) & command.release),
+            walk.free.eq(tile_last & command_last & frees),
         ]
         requantize_constants = register_payload(m, self.requantize_constants, "constants")
         m.d.comb += [
-            requantize_constants.en.eq(advance & (constants_left != 0)),
+            requantize_constants.en.eq(advance & ~constants_done),
             requantize_constants.bank.eq(bank),
             requantize_constants.half.eq(constants_left == 1),
             requantize_constants.data.eq(self.weights.payload),
@@ -179,9 +194,10 @@ class MatmulSequencer(wiring.Component):
         return m
 
     def _keep_distance(self, m, setup, tile_last):
-        """Return whether a tile may start: its last step does not come before the drain is free.
+        """Return whether a tile may start in the next cycle, lest its last step come too early.
 
-        Looks one cycle ahead, so that nothing is compared in the cycle of the decision.
+        That is before the drain is free. The first value is for the cycle of a tile's last step,
+        the second for all others.
         """
         config, command = self.config, self.command.p
         spacing_by_rows = {
@@ -194,7 +210,7 @@ class MatmulSequencer(wiring.Component):
         steps, spacing, left = (
             Signal(bits, name=name, reset_less=True) for name in ("few_steps", "spacing", "left")
         )
-        own_clear, clear = Signal(reset_less=True), Signal(reset_less=True)
+        own_clear, clear = Signal(reset_less=True), Signal()
         with m.If(self.command.valid & self.command.ready):
             with m.Switch(command.mode):
                 for mode, spacings in enumerate(spacing_by_rows.values()):
@@ -208,40 +224,59 @@ class MatmulSequencer(wiring.Component):
 
         # left: cycles until a last step may be issued. A tile may start while left < steps.
         with m.If(tile_last):
-            m.d.sync += [left.eq(spacing - 1), clear.eq(own_clear)]
+            m.d.sync += left.eq(spacing - 1)
         with m.Else():
-            m.d.sync += [left.eq(Mux(left == 0, 0, left - 1)), clear.eq(left <= steps)]
+            m.d.sync += left.eq(Mux(left == 0, 0, left - 1))
+        m.d.comb += clear.eq(left <= steps)
         with m.If(setup):
             m.d.sync += own_clear.eq(spacing <= steps)
-        return clear
+        return own_clear, clear
 
-    def _count_steps(self, m, command, setup, walk, tile_last):
+    def _count_steps(self, m, command, mode, setup, walk, tile_last):
         """Find the last step of a part and of a tile; return whether the next step is the first."""
         config = self.config
         latents, keys = config.kv_lora_rank, config.qk_rope_head_dim
-        is_score = command.mode == _SCORE
-        first, in_key, part_last = (
-            Signal(name=name, reset_less=True) for name in ("first", "in_key", "part_last")
+        # The next step is the first of a tile, the last of a tile, the last of a score's latents.
+        first, in_key, last, latent_last = (
+            Signal(name=name, reset_less=True)
+            for name in ("first", "in_key", "last", "latent_last")
         )
         left = Signal(range(max(1 << 16, latents, keys)), name="steps_left", reset_less=True)
         m.d.comb += [
-            walk.key.eq(walk.step & part_last & is_score & ~in_key),
-            tile_last.eq(walk.step & part_last & (~is_score | in_key)),
+            walk.key.eq(walk.step & latent_last),
+            tile_last.eq(walk.step & last),
         ]
         with m.If(setup | tile_last):
-            steps = Mux(is_score, latents, command.k)
-            m.d.sync += [left.eq(steps - 1), part_last.eq(steps == 1), first.eq(1), in_key.eq(0)]
+            m.d.sync += [
+                left.eq(Mux(mode.score, latents - 1, command.k - 1)),
+                last.eq(~mode.score & (command.k == 1)),
+                latent_last.eq(mode.score & (latents == 1)),
+                first.eq(1),
+                in_key.eq(0),
+            ]
         with m.Elif(walk.key):
-            m.d.sync += [left.eq(keys - 1), part_last.eq(keys == 1), first.eq(0), in_key.eq(1)]
+            m.d.sync += [
+                left.eq(keys - 1),
+                last.eq(keys == 1),
+                latent_last.eq(0),
+                first.eq(0),
+                in_key.eq(1),
+            ]
         with m.Elif(walk.step):
-            m.d.sync += [left.eq(left - 1), part_last.eq(left == 1), first.eq(0)]
+            in_latents = mode.score & ~in_key
+            m.d.sync += [
+                left.eq(left - 1),
+                last.eq((left == 1) & ~in_latents),
+                latent_last.eq((left == 1) & in_latents),
+                first.eq(0),
+            ]
         return first
 
-    def _count_tiles(self, m, command, setup, tile_last, command_last):
+    def _count_tiles(self, m, command, mode, setup, tile_last, command_last):
         """Describe each tile to the drain controller; return the bank of its constants."""
         config = self.config
         column_bits = exact_log2(config.columns)
-        is_project = command.mode == _PROJECT
+        is_project = mode.project
         left = Signal(len(command.n) - column_bits, name="tiles_left", reset_less=True)
         remainder = Signal(column_bits, reset_less=True)
         index = Signal.like(self.tile.index, name="index", reset_less=True)

@@ -7,7 +7,7 @@ from amaranth.lib.wiring import In, Out
 from mla_hw.cycles.queue import QUEUE_TIMING
 from mla_hw.errors import ConfigError
 
-__all__ = ["Queue"]
+__all__ = ["Queue", "has_room"]
 
 
 class Queue(wiring.Component):
@@ -86,12 +86,15 @@ class Queue(wiring.Component):
         with m.If(push):
             m.d.sync += w_port.addr.eq(_increment(w_port.addr, depth))
 
-        # The read port does not see what is written in the same cycle.
+        # Payloads that were there before stay; else the read port needs what is written in the
+        # same cycle, which it does not see.
+        kept = Signal()
+        m.d.comb += kept.eq((self.level > 1) | ((self.level == 1) & ~pop))
         fresh = Signal(self.shape, reset_less=True)
         use_fresh = Signal()
         m.d.sync += [
             fresh.eq(self.i.payload),
-            use_fresh.eq((self.level == 0) | ((self.level == 1) & pop)),
+            use_fresh.eq(~kept),
         ]
         with m.If(use_fresh):
             m.d.comb += self.o.payload.eq(fresh)
@@ -99,12 +102,16 @@ class Queue(wiring.Component):
             m.d.comb += self.o.payload.eq(r_port.data)
 
         m.d.sync += self.level.eq(self.level + push - pop)
-        m.d.comb += [
-            self.i.ready.eq(self.level != self.depth),
-            self.o.valid.eq(self.level != 0),
-        ]
+        ready, valid = Signal(init=1), Signal()
+        m.d.sync += [ready.eq(has_room(self.level, self.depth, push, pop)), valid.eq(push | kept)]
+        m.d.comb += [self.i.ready.eq(ready), self.o.valid.eq(valid)]
 
         return m
+
+
+def has_room(level: Value, depth: int, push: Value, pop: Value) -> Value:
+    """Return whether a queue has room in the next cycle; for a register, as all look at it."""
+    return pop | ((level != depth) & ((level != depth - 1) | ~push))
 
 
 def _increment(address: Value, depth: int) -> Value:

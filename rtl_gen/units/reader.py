@@ -176,6 +176,8 @@ class Reader(wiring.Component):
         layout = data.StructLayout({
             "segment": segment_layout(read_beat_address_bits(config)),
             "tokens": command.p.tokens.shape(),
+            "last_block": 1,
+            "rest": range(block_beats + 1),
             "path": Path,
             "padding": range(words_per_beat(config) + 1),
             "last": 1,
@@ -186,12 +188,14 @@ class Reader(wiring.Component):
             splitter.i.p.address.eq(held.segment.address),
             splitter.i.p.beats.eq(held.segment.beats),
         ]
-        # The last block has at most C tokens: a table, lest a multiplier be spent on it.
-        last_block = held.tokens <= config.columns
-        sizes = Array(tokens * config.row_beats for tokens in range(config.columns + 1))
-        rest = sizes[held.tokens[: config.columns.bit_length()]]
+        # The last block has 1 to C tokens, which the bits of the number within a block tell: a
+        # table, lest a multiplier be spent on it.
+        sizes = Array(
+            (tokens or config.columns) * config.row_beats for tokens in range(config.columns)
+        )
+        last_block = held.last_block
         with m.If(held.path == Path.LATENTS):
-            m.d.comb += splitter.i.p.beats.eq(Mux(last_block, rest, block_beats))
+            m.d.comb += splitter.i.p.beats.eq(Mux(last_block, held.rest, block_beats))
 
         idle = Signal(init=1)
         accepted = command.valid & command.ready
@@ -216,6 +220,8 @@ class Reader(wiring.Component):
                 ),
                 held.segment.beats.eq(command.p.beats),
                 held.tokens.eq(command.p.tokens),
+                held.last_block.eq(command.p.tokens <= config.columns),
+                held.rest.eq(sizes[command.p.tokens[: exact_log2(config.columns)]]),
                 held.path.eq(path),
                 held.padding.eq(Mux(path == Path.WEIGHTS, command.p.elements, 0)),
             ]
@@ -225,6 +231,7 @@ class Reader(wiring.Component):
                 held.last.eq((held.path != Path.LATENTS) | last_block),
                 held.segment.address.eq(held.segment.address + block_beats),
                 held.tokens.eq(held.tokens - config.columns),
+                held.last_block.eq(held.tokens <= 2 * config.columns),
             ]
             with m.If(held.path == Path.WEIGHTS):
                 m.d.sync += pointer.eq(held.segment.address + held.segment.beats)
@@ -311,11 +318,14 @@ class Reader(wiring.Component):
         loaded = Signal(range(COMMANDS_UNDER_WAY + 1))
         received = Signal(range(COMMANDS_UNDER_WAY + 1))
         is_load = under_way.o.payload == Path.LOAD
+        done = Signal()
         m.d.comb += [
-            self.done.eq(under_way.o.valid & Mux(is_load, loaded != 0, received != 0)),
-            under_way.o.ready.eq(self.done),
+            done.eq(under_way.o.valid & Mux(is_load, loaded != 0, received != 0)),
+            under_way.o.ready.eq(done),
         ]
+        # Much hangs on the end of an instruction.
         m.d.sync += [
-            loaded.eq(loaded + self.load_done - (self.done & is_load)),
-            received.eq(received + finished - (self.done & ~is_load)),
+            self.done.eq(done),
+            loaded.eq(loaded + self.load_done - (done & is_load)),
+            received.eq(received + finished - (done & ~is_load)),
         ]

@@ -56,10 +56,13 @@ class SimpleMemory(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
+        data_o = Value.cast(self.read.data)
         # Nobody reads what is being written, so synthesis need not care about collisions.
         attrs: dict = {"no_rw_check": 1}
-        slices = memory_slices(self.depth)
-        data_o = Value.cast(self.read.data)
+        slices = memory_slices(self.depth, len(data_o))
+        if len(slices) > 1:
+            # The rest, too: in look-up tables it would be slower than the slices beside it.
+            attrs["ram_style"] = "block"
         chosen = _slice_of(self.read.address, slices)
         writes = _slice_of(self.w.address, slices)
         held = []

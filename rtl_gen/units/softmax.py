@@ -144,9 +144,10 @@ class Softmax(wiring.Component):
         """Start head after head and read its scores."""
         head = Signal.like(self.maxima.address, reset_less=True)
         score = Signal.like(self.scores.address, reset_less=True)
-        # Heads after this one; cycles until the next one may start.
-        heads_left = Signal.like(command.rows)
-        wait = Signal(range(HEAD_INTERVAL))
+        # Heads after this one, and if there are any; cycles until the next one may start, and if
+        # they are over.
+        heads_left, more = Signal.like(command.rows), Signal()
+        wait, waited = Signal(range(HEAD_INTERVAL)), Signal(init=1)
 
         following = Signal()
         address, reading, last = walk(
@@ -157,7 +158,7 @@ class Softmax(wiring.Component):
             bound=self.config.score_depth,
         )
         m.d.comb += [
-            following.eq((heads_left != 0) & (wait == 0) & (last | ~reading)),
+            following.eq(more & waited & (last | ~reading)),
             self.scores.address.eq(address),
             self.maxima.address.eq(head),
         ]
@@ -166,18 +167,20 @@ class Softmax(wiring.Component):
                 head.eq(command.group << self.config.lane_bits),
                 score.eq(command.a + self.config.tile_limit),
                 heads_left.eq(command.rows - 1),
+                more.eq(command.rows != 1),
             ]
         with m.Elif(following):
             m.d.sync += [
                 head.eq(head + 1),
                 score.eq(score + self.config.tile_limit),
                 heads_left.eq(heads_left - 1),
+                more.eq(heads_left != 1),
             ]
         with m.If(begin | following):
-            m.d.sync += wait.eq(HEAD_INTERVAL - 1)
-        with m.Elif(wait != 0):
-            m.d.sync += wait.eq(wait - 1)
-        return head, begin | following, reading, last, last & (heads_left == 0)
+            m.d.sync += [wait.eq(HEAD_INTERVAL - 1), waited.eq(0)]
+        with m.Elif(~waited):
+            m.d.sync += [wait.eq(wait - 1), waited.eq(wait == 1)]
+        return head, begin | following, reading, last, last & ~more
 
     def _exponentials(self, m, reading):
         """Exponent of the tile; of a score's distance to it, ``2 ** -fraction`` and whole part."""

@@ -130,17 +130,21 @@ class VectorEngine(wiring.Component):
             for user in users:
                 reader = getattr(units[user], name)
                 m.d.comb += reader.data.eq(port.data)
+                if len(users) == 1:
+                    m.d.comb += port.address.eq(reader.address)
                 with m.If(active[user]):
                     m.d.comb += port.address.eq(reader.address)
         wiring.connect(m, units["NORMALIZE"].totals, units["SOFTMAX"].totals)
 
         # The row being packed comes from NORM and ROPE.
         pack = units["PACK"]
+        row = Signal.like(pack.row_i)
+        m.d.comb += pack.row_i.eq(row)
         for name in ("NORM", "ROPE"):
             with m.If(active[name]):
-                m.d.comb += pack.row_i.eq(units[name].row)
+                m.d.sync += row.eq(units[name].row)
 
-        # Only this output has several sources. The others come a cycle earlier, and their
+        # What has several sources has a register. The others come a cycle earlier, and their
         # destinations may take it.
         o = Signal(vector_write_layout())
         for name, unit in units.items():

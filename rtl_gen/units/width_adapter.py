@@ -68,17 +68,21 @@ class WidthAdapter(wiring.Component):
         """Shift a beat out word by word."""
         word_bits = 8 * self.config.columns
         beat = Signal(8 * self.config.port_bytes, reset_less=True)
-        left = Signal(range(words_per_beat(self.config) + 1))
+        left = Signal(range(words_per_beat(self.config) + 1), reset_less=True)
+        last = Signal(reset_less=True)  # the word at the output
 
         m.d.comb += [
             self.o.payload.eq(beat[:word_bits]),
-            self.o.valid.eq(left != 0),
-            self.i.ready.eq((left == 0) | ((left == 1) & self.o.ready)),
+            self.i.ready.eq(~self.o.valid | (last & self.o.ready)),
         ]
         with m.If(self.i.ready):
-            m.d.sync += left.eq(Mux(self.i.valid, self.i.p.words, 0))
+            m.d.sync += [
+                left.eq(self.i.p.words),
+                last.eq(self.i.p.words == 1),
+                self.o.valid.eq(self.i.valid & (self.i.p.words != 0)),
+            ]
         with m.Elif(self.o.ready):
-            m.d.sync += left.eq(left - 1)
+            m.d.sync += [left.eq(left - 1), last.eq(left == 2)]
 
         # Loading does not wait for `valid`: as long as nothing is left, the data has no meaning.
         with m.If(self.i.ready):

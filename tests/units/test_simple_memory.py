@@ -15,14 +15,17 @@ SHAPES = {
 }
 # Powers of two, the rest, and what is rounded up.
 SLICES = {
-    1: [1],
-    512: [512],
-    513: [512, 2],
-    1000: [1024],
-    2560: [2048, 512],
-    2570: [2048, 512, 10],
-    16128: [16384],
-    40000: [16384, 16384, 8192],
+    (1, 16): [2],
+    (512, 64): [512],
+    (513, 64): [512, 2],
+    (1000, 16): [1000],
+    (1100, 16): [1024, 76],
+    (1100, 24): [1024, 76],
+    (2560, 16): [2048, 512],
+    (3600, 16): [4096],
+    (2570, 24): [2048, 512, 10],
+    (16128, 8): [16384],
+    (40000, 8): [16384, 16384, 8192],
 }
 
 
@@ -50,7 +53,7 @@ def test_matches_an_array(shape, depth):
     simulate(dut, testbench)
 
 
-@pytest.mark.parametrize(("depth", "slices"), SLICES.items())
-def test_slices(depth, slices):
-    assert memory_slices(depth) == [max(part, 2) for part in slices]
-    assert sum(slices) >= depth
+@pytest.mark.parametrize(("size", "slices"), SLICES.items())
+def test_slices(size, slices):
+    assert memory_slices(*size) == slices
+    assert sum(slices) >= size[0]
