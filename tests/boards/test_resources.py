@@ -26,9 +26,11 @@ from tests.reference_cases import case_dir
 DEVICE = find_device("LFE5U-85F")
 
 
-def core_of(case, multiplier, **hardware):
+def core_of(case, multiplier, query_rows=1, **hardware):
     config = ModelConfig.from_file(case_dir(case) / "config.json")
-    return schedule_layer(config, HardwareConfig(**hardware), multiplier=multiplier).core
+    return schedule_layer(
+        config, HardwareConfig(**hardware), multiplier=multiplier, query_rows=query_rows
+    ).core
 
 
 def synthesise(folder, components, steps):
@@ -172,6 +174,15 @@ def test_counts_of_odd_cores_are_those_of_synthesis(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.synth
+def test_counts_of_cores_for_several_rows_are_those_of_synthesis(tmp_path):
+    several = core_of("odd-shape", "ecp5", query_rows=2, rows=5, columns=4, tile_tokens=24)
+    # Elements of y are written alone.
+    shared = core_of("odd-shape", "ecp5", query_rows=3, rows=3, columns=4, port_bytes=16)
+    assert_counts(tmp_path, several, shared)
+
+
+@pytest.mark.slow
+@pytest.mark.synth
 @pytest.mark.parametrize("case", ["small-v2lite", "v2lite-dims"])
 def test_counts_of_large_cores_are_those_of_synthesis(tmp_path, case):
     assert_counts(tmp_path, core_of(case, "ecp5", rows=8, columns=16))
@@ -179,8 +190,9 @@ def test_counts_of_large_cores_are_those_of_synthesis(tmp_path, case):
 
 @pytest.mark.slow
 @pytest.mark.synth
-def test_a_generated_folder_takes_what_is_predicted(tmp_path):
-    design = generate(case_dir("tiny-v3"), out=tmp_path / "core", image=False).design
+@pytest.mark.parametrize("rows", [1, 4])
+def test_a_generated_folder_takes_what_is_predicted(tmp_path, rows):
+    design = generate(case_dir("tiny-v3"), out=tmp_path / "core", image=False, rows=rows).design
     report = synth(tmp_path / "core")
     mapping = resources.map_memories(design.core, DEVICE)
     assert report.dsp.used == resources.count_multipliers(design.core)

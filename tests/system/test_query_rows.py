@@ -22,7 +22,7 @@ SEQUENCES = [
 ]
 SAME = [
     ("tiny-v3", "4x8", 3),
-    pytest.param("small-v2lite", "2x8", 2, marks=SLOW),
+    pytest.param("small-v2lite", "2x8-rows", 2, marks=SLOW),
     pytest.param("odd-shape", "8x16", 5, marks=SLOW),
 ]
 
