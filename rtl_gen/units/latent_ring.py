@@ -157,16 +157,24 @@ class LatentRing(wiring.Component):
                         base.eq(next_base),
                         block.eq(Mux(wrap, 0, block + 1)),
                     ]
-        # The next tile is taken with the last word, so that no cycle lies between two of them.
+        # The next tile waits here and begins with the last word of the one before, so that no cycle
+        # lies between two of them.
+        waiting, following = Signal(), Signal.like(self.tile.payload, reset_less=True)
+        begin = Signal()
         m.d.comb += [
             self.i.ready.eq(active),
-            self.tile.ready.eq(~active | (accept & row_end & last_token)),
+            self.tile.ready.eq(~waiting),
+            begin.eq(~active | (accept & row_end & last_token)),
         ]
-        with m.If(self.tile.ready):
+        with m.If(~waiting):
+            m.d.sync += [waiting.eq(self.tile.valid), following.eq(self.tile.payload)]
+        with m.Elif(begin):
+            m.d.sync += waiting.eq(0)
+        with m.If(begin):
             m.d.sync += [
-                active.eq(self.tile.valid),
-                tokens.eq(self.tile.p.tokens - 1),
-                last_token.eq(self.tile.p.tokens == 1),
+                active.eq(waiting),
+                tokens.eq(following.tokens - 1),
+                last_token.eq(following.tokens == 1),
             ]
 
         # Cycle 1: write. Lane k belongs to bank (index + k) mod C.

@@ -213,8 +213,9 @@ class Reader(wiring.Component):
         ]
         # Kept until all bursts are planned: their path and padding are taken from here.
         with m.If(accepted):
+            m.d.sync += idle.eq(0)
+        with m.If(idle & splitter.i.ready):
             m.d.sync += [
-                idle.eq(0),
                 held.segment.address.eq(
                     Mux(path == Path.WEIGHTS, pointer, command.p.address[self._byte_bits :])
                 ),

@@ -60,13 +60,17 @@ class WeightFifo(wiring.Component):
         # A skid register ends the way back from `o.ready` without a cycle of latency: a word that
         # the array does not take is held here, and only then the adapter stops.
         held = Signal(8 * self.config.columns, reset_less=True)
-        holds = Signal()
+        # Valid is a register of its own, because all that the array does hangs on it.
+        holds, valid = Signal(), Signal()
         with m.If(~holds):
             m.d.sync += held.eq(adapter.o.payload)
-        m.d.sync += holds.eq(self.o.valid & ~self.o.ready)
+        m.d.sync += [
+            holds.eq(valid & ~self.o.ready),
+            valid.eq((valid & ~self.o.ready) | adapter.next_valid),
+        ]
         m.d.comb += [
             self.o.payload.eq(Mux(holds, held, adapter.o.payload.as_value())),
-            self.o.valid.eq(holds | adapter.o.valid),
+            self.o.valid.eq(valid),
             adapter.o.ready.eq(~holds),
         ]
 

@@ -41,10 +41,13 @@ class WidthAdapter(wiring.Component):
         Beats; the words behind the first ``words`` ones are dropped. ``words`` is ignored where
         a beat is narrower than a word.
     o : :py:`Out(stream.Signature(column_word_layout(config)))`
+    next_valid : :py:`Out(1)`
+        ``o`` will be valid in the next cycle.
     """
 
     i: stream.Interface
     o: stream.Interface
+    next_valid: Signal
 
     def __init__(self, config: CoreConfig) -> None:
         self.config = config
@@ -52,6 +55,7 @@ class WidthAdapter(wiring.Component):
         super().__init__({
             "i": In(stream.Signature(port_word_layout(config))),
             "o": Out(stream.Signature(column_word_layout(config))),
+            "next_valid": Out(1),
         })
 
     def elaborate(self, platform):
@@ -75,12 +79,10 @@ class WidthAdapter(wiring.Component):
             self.o.payload.eq(beat[:word_bits]),
             self.i.ready.eq(~self.o.valid | (last & self.o.ready)),
         ]
+        m.d.comb += self.next_valid.eq(~self.i.ready | (self.i.valid & (self.i.p.words != 0)))
+        m.d.sync += self.o.valid.eq(self.next_valid)
         with m.If(self.i.ready):
-            m.d.sync += [
-                left.eq(self.i.p.words),
-                last.eq(self.i.p.words == 1),
-                self.o.valid.eq(self.i.valid & (self.i.p.words != 0)),
-            ]
+            m.d.sync += [left.eq(self.i.p.words), last.eq(self.i.p.words == 1)]
         with m.Elif(self.o.ready):
             m.d.sync += [left.eq(left - 1), last.eq(left == 2)]
 
@@ -100,11 +102,10 @@ class WidthAdapter(wiring.Component):
             self.o.payload.eq(word),
             self.i.ready.eq(~self.o.valid | self.o.ready),
         ]
-        with m.If(self.i.ready):
-            m.d.sync += self.o.valid.eq(0)
-            with m.If(self.i.valid):
-                m.d.sync += [
-                    word.eq(Cat(word[port_bits:], self.i.p.data)),
-                    held.eq(held + 1),  # the number of beats is a power of two
-                    self.o.valid.eq(held == n_beats - 1),
-                ]
+        m.d.comb += self.next_valid.eq(~self.i.ready | (self.i.valid & (held == n_beats - 1)))
+        m.d.sync += self.o.valid.eq(self.next_valid)
+        with m.If(self.i.ready & self.i.valid):
+            m.d.sync += [
+                word.eq(Cat(word[port_bits:], self.i.p.data)),
+                held.eq(held + 1),  # the number of beats is a power of two
+            ]

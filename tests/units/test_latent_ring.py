@@ -217,6 +217,8 @@ def test_waits_for_the_tile():
         ctx.set(dut.tile.valid, 1)
         await ctx.tick()
         ctx.set(dut.tile.valid, 0)
+        assert not ctx.get(dut.i.ready)  # it begins in the cycle after it was taken
+        await ctx.tick()
         for _ in range(row_words(SMALL)):
             assert ctx.get(dut.i.ready)
             await ctx.tick()
