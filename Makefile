@@ -13,7 +13,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check-slow bench bench-fmax lint docs types format clean distclean
+.PHONY: help venv demo test check-slow bench bench-capacity bench-fmax lint docs types format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ check-slow: $(READY) ## run the tests that take minutes
 
 bench: $(READY) ## simulate decode steps of real model dimensions; write benchmarks/results.json
 	$(BIN)/python -m benchmarks.bench
+
+bench-capacity: $(READY) ## predict and simulate DeepSeek-V3 with all heads; takes half an hour
+	$(BIN)/python -m benchmarks.capacity
 
 bench-fmax: $(READY) ## place and route cores with three seeds; takes hours
 	$(BIN)/python -m benchmarks.fmax

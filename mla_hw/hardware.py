@@ -35,7 +35,7 @@ TAG_BITS = 16
 #: What stands in the place of an index for the dispatcher's load of the program.
 PROGRAM_LOAD = (1 << TAG_BITS) - 1
 #: Tiles whose constants the requantiser holds.
-CONSTANT_BANKS = 4
+CONSTANT_BANKS = 8
 
 _MULTIPLIERS = ("auto", "portable", "ecp5")
 

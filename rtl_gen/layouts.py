@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out, Signature
 
-from mla_hw.hardware import CoreConfig
+from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
 from mla_hw.program.instructions import (
     ADDRESS_OFFSET_BITS,
     FIELDS,
@@ -137,7 +137,7 @@ def requantize_layout(config: CoreConfig) -> data.StructLayout:
         "en": 1,
         "acc": signed(config.acc_width),
         "column": range(config.columns),
-        "bank": 2,
+        "bank": range(CONSTANT_BANKS),
         "pre": 5,
         "post": 5,
         "target": _width("target"),

@@ -44,7 +44,7 @@ COMMAND_TO_ADDRESS = _COMMAND_TO_PLAN + _PLAN_TO_ISSUE + _ISSUE_TO_ADDRESS
 #: Cycles between two ARVALIDs of an instruction; a burst is planned when the one before is issued.
 BURST_INTERVAL = _PLAN_TO_ISSUE
 #: Cycles from the plan of an instruction's last burst to the next command that can be accepted.
-_PLAN_TO_COMMAND = 1
+_PLAN_TO_COMMAND = 2
 #: Cycles until something given back (a place in a FIFO, a block, a burst) lets a burst issue.
 _CREDIT_TO_ISSUE = 2
 #: Cycles from the credit that a burst waits for to its ARVALID.
@@ -195,7 +195,7 @@ class ReaderModel:
         """Return the cycle in which a command is accepted that is offered from ``offered`` on."""
         start = max(offered, self._planned + _PLAN_TO_COMMAND)
         if len(self._done) >= COMMANDS_UNDER_WAY:
-            start = max(start, self._done[-COMMANDS_UNDER_WAY])
+            start = max(start, self._done[-COMMANDS_UNDER_WAY] + 1)
         self._path = PATHS[command.name]
         self._earliest_plan = start + _COMMAND_TO_PLAN
         if self._path is Path.LOAD:

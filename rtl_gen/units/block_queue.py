@@ -68,8 +68,9 @@ class BlockQueue(wiring.Component):
 
         # Two stages that move on as soon as the next one does: the memory's output and a register.
         # What is written can be read from the next cycle on.
-        unread = Signal(range(self.depth + 1))
-        readable, loaded = Signal(), Signal()
+        # `unread` counts what has been fetched a cycle late, because that comes late in the cycle.
+        unread = Signal(range(self.depth + 2))
+        readable, loaded, fetched = Signal(), Signal(), Signal()
         load, fetch = Signal(), Signal()
         payload = Signal(self.shape, reset_less=True)
         m.d.comb += [
@@ -79,8 +80,9 @@ class BlockQueue(wiring.Component):
             self.o.payload.eq(payload),
         ]
         m.d.sync += [
-            unread.eq(unread + push - fetch),
-            readable.eq(push | (unread > 1) | ((unread == 1) & ~fetch)),
+            fetched.eq(fetch),
+            unread.eq(unread + push - fetched),
+            readable.eq(push | (unread > 1 + fetched) | ((unread == 1 + fetched) & ~fetch)),
         ]
         with m.If(r_port.en):
             m.d.sync += [loaded.eq(readable), r_port.addr.eq(r_port.addr + readable)]

@@ -16,7 +16,7 @@ from mla_hw.cycles.drain_controller import (
 )
 from mla_hw.cycles.matmul_sequencer import STEP_LATENCY, TILE_LATENCY
 from mla_hw.cycles.systolic_array import DRAIN_TIMING, result_latency
-from mla_hw.hardware import CoreConfig
+from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.layouts import context_sum_layout, requantize_layout, result_layout, score_layout
 from rtl_gen.payload import register_payload
@@ -45,7 +45,7 @@ def drain_tile_layout(config: CoreConfig) -> data.StructLayout:
         "final": 1,
         "mode": 2,
         "target": 3,
-        "bank": 2,
+        "bank": range(CONSTANT_BANKS),
         "pre": 5,
         "post": 5,
         "rows": 8,

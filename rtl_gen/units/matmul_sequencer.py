@@ -147,17 +147,20 @@ class MatmulSequencer(wiring.Component):
         fresh = Signal(reset_less=True)
         constants_left = Signal(range(CONSTANT_WORDS + 1), reset_less=True)
         constants_done = Signal(reset_less=True)
-        go, advance = Signal(), Signal()
+        # One bit per source of operand b, so that little lies between them and a step.
+        go: Any = Signal(data.StructLayout({"weights": 1, "latents": 1}))
+        go_next, advance = Signal(), Signal()
         with m.If(tile_last):
-            m.d.sync += go.eq(first_clear & ~command_last)
+            m.d.comb += go_next.eq(first_clear & ~command_last)
         with m.Else():
-            m.d.sync += go.eq(Mux(setup, clear, running & (clear | ~fresh | advance)))
+            m.d.comb += go_next.eq(Mux(setup, clear, running & (clear | ~fresh | advance)))
+        m.d.sync += [go.weights.eq(go_next & is_project), go.latents.eq(go_next & ~is_project)]
         m.d.comb += [
-            self.weights.ready.eq(go & is_project),
-            advance.eq(go & Mux(is_project, self.weights.valid, available)),
-            self.stall.drain.eq(running & ~go),
-            self.stall.weights.eq(go & is_project & ~self.weights.valid),
-            self.stall.latents.eq(go & ~is_project & ~available),
+            self.weights.ready.eq(go.weights),
+            advance.eq((go.weights & self.weights.valid) | (go.latents & available)),
+            self.stall.drain.eq(running & ~go.weights & ~go.latents),
+            self.stall.weights.eq(go.weights & ~self.weights.valid),
+            self.stall.latents.eq(go.latents & ~available),
         ]
         m.d.comb += walk.step.eq(advance & constants_done)
         with m.If(setup | tile_last):
@@ -282,6 +285,7 @@ class MatmulSequencer(wiring.Component):
         index = Signal.like(self.tile.index, name="index", reset_less=True)
         element = Signal.like(command.c, name="element", reset_less=True)
         bank = Signal(range(CONSTANT_BANKS))
+        after_tile = Signal()
 
         scattered = is_project & (command.target == _LANES)
         with m.If(setup):
@@ -292,15 +296,18 @@ class MatmulSequencer(wiring.Component):
                 index.eq(0),
                 element.eq(command.c),
             ]
-        with m.Elif(tile_last):
+        with m.Elif(after_tile):
             lane_bits = Mux(scattered, config.columns << config.lane_bits, config.columns)
             m.d.sync += [
                 left.eq(left - 1),
                 command_last.eq(left == 1),
                 index.eq(index + 1),
                 element.eq(element + lane_bits),
-                bank.eq(bank + is_project),
             ]
+        # The constants of the next tile may come at once, its end comes cycles later.
+        m.d.sync += after_tile.eq(tile_last)
+        with m.If(tile_last):
+            m.d.sync += bank.eq(bank + is_project)
 
         # The shifts have been there since the first cycle after setup.
         m.d.comb += self.constants.address.eq(command.constant)

@@ -197,10 +197,14 @@ class Reader(wiring.Component):
         with m.If(held.path == Path.LATENTS):
             m.d.comb += splitter.i.p.beats.eq(Mux(last_block, held.rest, block_beats))
 
-        idle = Signal(init=1)
         accepted = command.valid & command.ready
+        # Open is a register: what it depends on only closes when a command is accepted.
+        idle, open_ = Signal(init=1), Signal(init=1)
+        m.d.sync += open_.eq(
+            idle & splitter.i.ready & under_way.i.ready & tiles.i.ready & ~accepted
+        )
         m.d.comb += [
-            command.ready.eq(idle & splitter.i.ready & under_way.i.ready & tiles.i.ready),
+            command.ready.eq(open_),
             under_way.i.valid.eq(accepted),
             under_way.i.payload.eq(path),
             tiles.i.valid.eq(accepted & (path == Path.LATENTS)),

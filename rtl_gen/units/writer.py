@@ -148,14 +148,14 @@ class Writer(wiring.Component):
     def _read(self, m: Module, accepted, byte_bits: int, words) -> None:
         """Read the buffer as long as the queue has room for what is on its way."""
         target_output = Signal(reset_less=True)
-        remaining = Signal.like(self.command.p.beats)
+        remaining, more = Signal.like(self.command.p.beats), Signal()
         index = Signal(range(max(self.config.row_beats, self.config.output_words)))
         place = Signal(range(BURST_BEATS), reset_less=True)  # beat address within a burst
         reading = Signal()
         arriving = Signal()
         arriving_last, reading_last = Signal(), Signal(reset_less=True)
         m.d.comb += [
-            reading.eq((remaining != 0) & (words.level < _READ_AHEAD - OUTPUT_READ_LATENCY)),
+            reading.eq(more & (words.level < _READ_AHEAD - OUTPUT_READ_LATENCY)),
             self.row.address.eq(index),
             self.output.address.eq(index),
             words.i.valid.eq(arriving),
@@ -173,12 +173,14 @@ class Writer(wiring.Component):
             m.d.sync += [
                 target_output.eq(self.command.p.target == _OUTPUT),
                 remaining.eq(self.command.p.beats),
+                more.eq(self.command.p.beats != 0),
                 index.eq(0),
                 place.eq(self.command.p.address[byte_bits:]),
             ]
         with m.Elif(reading):
             m.d.sync += [
                 remaining.eq(remaining - 1),
+                more.eq(remaining != 1),
                 index.eq(index + 1),
                 place.eq(place + 1),
             ]

@@ -1,0 +1,126 @@
+"""A model that is too large for one pass: ``make bench-capacity``; takes half an hour.
+
+    python -m benchmarks.capacity [--output benchmarks/results.json] [--no-simulation]
+
+DeepSeek-V3 with all heads and its weights drawn from a seed, on a board with room for them. The
+cycles of a decode step are predicted for several lengths of the cache, and one step with few
+cached tokens is simulated: bit-exact, or the benchmark ends. Writes figures with versions and
+commit as JSON, and the table of the README.
+"""
+
+import argparse
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import mla_hw
+from benchmarks.report import (
+    OUTPUT,
+    commit,
+    grouped,
+    markdown,
+    read_results,
+    say,
+    write_results,
+)
+from mla_hw.cycles.predict import predict
+from mla_hw.design import Design
+from mla_hw.errors import MlaHwError
+
+MODEL = "deepseek-v3"
+BOARD = "lfe5u-85f-512m"
+HARDWARE = {"rows": 8, "columns": 16, "port_bytes": 16, "activation_bytes": 196608}
+CONTEXT = 4096
+PREDICTED = (15, 127, 1023, 4095)
+SIMULATED = 15
+SEED = 0
+
+
+def measure(folder: Path, *, simulated: bool) -> dict[str, Any]:
+    """Generate the core, predict its steps, and simulate one of them if asked for."""
+    design = mla_hw.generate(
+        MODEL,
+        out=folder,
+        board=BOARD,
+        hardware=HARDWARE,
+        context=CONTEXT,
+        seed=SEED,
+        image=simulated,
+        progress=say,
+    ).design
+    result: dict[str, Any] = {
+        "model": MODEL,
+        "board": BOARD,
+        "hardware": HARDWARE,
+        "hash": design.manifest["hash"],
+        "core": design.core.to_dict(),
+        "passes": -(-design.model.num_attention_heads // design.core.heads),
+        "weight_bytes": design.memory.regions["weights"].size,
+        "predicted": {},
+    }
+    for cached in PREDICTED:
+        say(f"predicting the step with {cached} cached tokens")
+        total = predict(design.program, design.core, design.memory, cached).total
+        result["predicted"][str(cached)] = total
+    if simulated:
+        result["simulated"] = {str(SIMULATED): _simulate(folder, design, result)}
+    return result
+
+
+def _simulate(folder: Path, design: Design, result: dict[str, Any]) -> int:
+    x = np.random.default_rng(SEED).standard_normal(
+        (SIMULATED + 1, design.model.hidden_size), dtype=np.float32
+    )
+    np.savez(folder / "hidden.npz", x=x)
+    report = mla_hw.simulate(folder, hidden=folder / "hidden.npz", prefill=SIMULATED, progress=say)
+    if not report.bit_exact:
+        raise MlaHwError(f"{MODEL}: not bit-exact: {report.difference}")
+    for item in report.instructions:
+        for edge in ("start", "end"):
+            if item[edge]["simulated"] != item[edge]["predicted"]:
+                raise MlaHwError(f"{MODEL}: not as predicted: {item}")
+    result["tools"] = report.tools
+    result["sim_cycles_per_second"] = round(report.sim_cycles_per_second)
+    return report.cycles["simulated"][0]
+
+
+def table(figures: dict[str, Any]) -> str:
+    """Return the figures as Markdown."""
+    rows = [("cached tokens", "passes", "cycles, predicted", "cycles, simulated")]
+    for cached, total in figures["predicted"].items():
+        simulated = figures.get("simulated", {}).get(cached)
+        rows.append((
+            cached,
+            str(figures["passes"]),
+            grouped(total),
+            "–" if simulated is None else f"{grouped(simulated)}, bit-exact",
+        ))
+    return markdown(rows)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("--output", type=Path, default=OUTPUT)
+    parser.add_argument("--no-simulation", action="store_true", help="predict only")
+    options = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as folder:
+        simulated = not options.no_simulation
+        figures = {"commit": commit(), **measure(Path(folder) / "core", simulated=simulated)}
+    results = read_results(options.output)
+    results["capacity"] = figures
+    text = table(figures)
+    print(text)
+    write_results(options.output, results, "capacity", text)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except MlaHwError as error:
+        sys.exit(f"error: {error}")
