@@ -10,7 +10,7 @@ from mla_hw.config import ModelConfig
 from mla_hw.design import MANIFEST_FORMAT, Design, configuration_hash, weights_hash
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.fields import check_count
-from mla_hw.graph import build_graph
+from mla_hw.graph import DecodeGraph, build_graph
 from mla_hw.hardware import HardwareConfig
 from mla_hw.program.hazards import verify_hazards
 from mla_hw.program.image import MemoryMap, build_image, map_memory
@@ -77,6 +77,7 @@ def plan_layer(
     context: int | None = None,
     multiplier: str = "portable",
     pass_groups: int | None = None,
+    scheme: str = "absorb",
     memory_bytes: int | None = None,
     memory_name: str = "memory",
 ) -> tuple[Schedule, Program, MemoryMap]:
@@ -85,7 +86,7 @@ def plan_layer(
     Parameters
     ----------
     config : ModelConfig
-    hardware, context, multiplier, pass_groups, memory_bytes, memory_name
+    hardware, context, multiplier, pass_groups, scheme, memory_bytes, memory_name
         As in :func:`compile_layer`.
 
     Raises
@@ -97,7 +98,9 @@ def plan_layer(
         the largest context that fits.
     """
     context = check_context(config, context)
-    schedule = schedule_layer(config, hardware, multiplier=multiplier, pass_groups=pass_groups)
+    schedule = schedule_layer(
+        config, hardware, multiplier=multiplier, pass_groups=pass_groups, scheme=scheme
+    )
     program = lower(schedule)
     memory = map_memory(schedule, program, config.hidden_size, context)
     if memory_bytes is None or memory_bytes > 1 << MEMORY_ADDRESS_BITS:
@@ -115,6 +118,7 @@ def compile_layer(
     calibration: NDArray[np.floating] | None = None,
     multiplier: str = "portable",
     pass_groups: int | None = None,
+    scheme: str = "absorb",
     memory_bytes: int | None = None,
     memory_name: str = "memory",
     board: str = "",
@@ -133,6 +137,8 @@ def compile_layer(
         What ``multiplier: auto`` stands for.
     pass_groups : int or None
         As in :func:`~mla_hw.schedule.schedule_layer`.
+    scheme : str
+        One of :data:`~mla_hw.schedule.SCHEMES`.
     memory_bytes : int or None
         Size of the board's memory; None is as much as the core can address.
     memory_name, board : str
@@ -151,6 +157,7 @@ def compile_layer(
         context=context,
         multiplier=multiplier,
         pass_groups=pass_groups,
+        scheme=scheme,
         memory_bytes=memory_bytes,
         memory_name=memory_name,
     )
@@ -159,7 +166,7 @@ def compile_layer(
     context = memory.context
     folded = fold(weights, rows)
     statistics = calibrate(folded, rows, context=max(context, len(rows)))
-    layer = quantize(folded, statistics)
+    layer = quantize(folded, statistics, scheme)
     image = build_image(schedule, program, layer, memory)
     manifest = {
         "format": MANIFEST_FORMAT,
@@ -167,6 +174,7 @@ def compile_layer(
         "weights_hash": weights_hash(image, memory),
         "board": board,
         "layer": weights.layer,
+        "scheme": scheme,
         "model": config.to_dict(),
         "hardware": hardware.to_dict(),
         "core": schedule.core.to_dict(),
@@ -181,7 +189,7 @@ def compile_layer(
         "regions": {name: asdict(region) for name, region in memory.regions.items()},
         "memory_bytes": memory.size,
         "tensors": [asdict(tensor) for tensor in memory.tensors],
-        "macs": {phase: _macs_line(config, phase) for phase in build_graph(config).phases},
+        "macs": _macs_lines(build_graph(config, scheme)),
     }
     design = Design(
         model=config,
@@ -197,11 +205,13 @@ def compile_layer(
     return CompiledLayer(design=design, schedule=schedule, layer=layer)
 
 
-def _macs_line(config: ModelConfig, phase: str) -> dict[str, int]:
-    """Count useful MACs of a phase: fixed + per_token · cached tokens (the own one included)."""
-    graph = build_graph(config)
-    one, two = graph.macs(1, phase), graph.macs(2, phase)
-    return {"fixed": 2 * one - two, "per_token": two - one}
+def _macs_lines(graph: DecodeGraph) -> dict[str, dict[str, int]]:
+    """Count useful MACs by phase: fixed + per_token · cached tokens (the own one included)."""
+    counts = {phase: (graph.macs(1, phase), graph.macs(2, phase)) for phase in graph.phases}
+    return {
+        phase: {"fixed": 2 * one - two, "per_token": two - one}
+        for phase, (one, two) in counts.items()
+    }
 
 
 def _too_large(

@@ -14,6 +14,7 @@ from mla_hw.config import ModelConfig
 from mla_hw.errors import ConfigError, MlaHwError
 from mla_hw.fields import read_json_object
 from mla_hw.golden.interpreter import Machine
+from mla_hw.graph import MLA_SCHEMES
 from mla_hw.hardware import CoreConfig, HardwareConfig
 from mla_hw.program.image import MemoryMap, Region, TensorPlace
 from mla_hw.program.instructions import FIELDS, INSTRUCTIONS
@@ -29,7 +30,7 @@ __all__ = [
     "weights_hash",
 ]
 
-MANIFEST_FORMAT = 2
+MANIFEST_FORMAT = 3
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -67,6 +68,11 @@ class Design:
     def regions(self) -> dict[str, Region]:
         """Regions of the memory by name."""
         return self.memory.regions
+
+    @property
+    def scheme(self) -> str:
+        """Scheme of MLA that the program decodes by."""
+        return str(self.manifest["scheme"])
 
     @property
     def context(self) -> int:
@@ -132,6 +138,7 @@ class Design:
             "hash": configuration_hash(core, self.model) == manifest["hash"],
             "context": memory.regions["cache"].size == self.context * core.row_bytes,
             "list of semaphores": Program.parse(str(self.program)) == self.program,
+            "scheme": self.scheme in MLA_SCHEMES,
             "length of program.bin": len(manifest["phases"]) == len(self.program),
             "list of constants": sorted(self.constants.values()) == list(range(core.constants)),
             "memory_bytes": manifest["memory_bytes"] == memory.size,

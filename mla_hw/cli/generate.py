@@ -19,7 +19,7 @@ from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
 from mla_hw.register_text import registers_header, registers_markdown
 from mla_hw.registers import core_constants
-from mla_hw.schedule import schedule_layer
+from mla_hw.schedule import check_scheme, schedule_layer
 from mla_hw.yaml_lines import load_yaml_mapping, place_of, reject_unknown_keys
 from rtl_gen.accelerator import Accelerator
 from rtl_gen.resources import check_device
@@ -59,6 +59,7 @@ def generate(
     context: int | None = None,
     calibration: str | Path | None = None,
     seed: int = 0,
+    scheme: str = "absorb",
     image: bool = True,
     progress: Callable[[str], None] | None = None,
 ) -> GenerateReport:
@@ -81,6 +82,8 @@ def generate(
         NPZ file with an array ``x`` [n, hidden_size].
     seed : int
         Of a preset's weights.
+    scheme : str
+        How MLA is decoded, one of :data:`~mla_hw.schedule.SCHEMES`.
     image : bool
         Whether to write ``image.bin``.
     progress : callable or None
@@ -98,6 +101,7 @@ def generate(
         chosen = load_board(board)
     except ConfigError as error:
         raise ConfigError(f"--board: {error}") from None
+    check_scheme(scheme)
     settings = read_hardware(chosen, hardware)
     weights = load_model(checkpoint, layer=layer, seed=seed)
     warnings = []
@@ -111,7 +115,7 @@ def generate(
         rows = read_rows(calibration, "--calibration", weights.config.hidden_size)
     context = check_context(weights.config, context)
     say(f"compile layer {layer} of {checkpoint} for {chosen.name}")
-    compiled = _compile(weights, settings, chosen, context=context, calibration=rows)
+    compiled = _compile(weights, settings, chosen, scheme=scheme, context=context, calibration=rows)
     design = compiled.design
     say("predict cycles")
     predicted = _predict(design)
@@ -176,14 +180,14 @@ def read_hardware(board: Board, path: str | Path | Mapping[str, Any] | None) -> 
 
 
 def _compile(
-    weights: LayerWeights, hardware: HardwareConfig, board: Board, **options: Any
+    weights: LayerWeights, hardware: HardwareConfig, board: Board, *, scheme: str, **options: Any
 ) -> CompiledLayer:
     """Take as many head groups per pass as activation buffer and block RAM hold."""
     multiplier = board.device.family
     groups: int | None = None
     while True:
         core = schedule_layer(
-            weights.config, hardware, multiplier=multiplier, pass_groups=groups
+            weights.config, hardware, multiplier=multiplier, pass_groups=groups, scheme=scheme
         ).core
         groups = core.groups
         try:
@@ -198,6 +202,7 @@ def _compile(
         hardware,
         multiplier=multiplier,
         pass_groups=groups,
+        scheme=scheme,
         memory_bytes=board.memory.size_bytes,
         memory_name=f"memory of {board.name}",
         board=board.name,

@@ -128,6 +128,12 @@ def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--seed", type=count, default=0, metavar="N", help="of a preset's weights (default: 0)"
     )
+    command.add_argument(
+        "--scheme",
+        default="absorb",
+        metavar="absorb|reuse",
+        help="how MLA is decoded (default: absorb)",
+    )
     command.add_argument("--no-image", action="store_true", help="leave image.bin out")
     command.add_argument(
         "--out",
@@ -210,6 +216,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         context=arguments.context,
         calibration=arguments.calibration,
         seed=arguments.seed,
+        scheme=arguments.scheme,
         image=not arguments.no_image,
         progress=_progress,
     )

@@ -105,7 +105,7 @@ def print_design(report: "GenerateReport") -> None:
     core = design.core
     passes = len(design.manifest["passes"])
     output.print(
-        f"{core.rows}×{core.columns} core, hash {design.manifest['hash']}, "
+        f"{core.rows}×{core.columns} core, scheme {design.scheme}, hash {design.manifest['hash']}, "
         f"{len(design.program)} instructions, {passes} pass{'es' if passes > 1 else ''}, "
         f"context {design.context}, memory {design.memory.size} bytes",
         highlight=False,
@@ -137,7 +137,8 @@ def print_simulation(report: "SimulationReport") -> None:
     """Say whether the core was right, how accurate and how fast."""
     output = console()
     output.print(
-        f"bit-exact: {'yes' if report.bit_exact else 'NO'} ({report.tokens} tokens)",
+        f"bit-exact: {'yes' if report.bit_exact else 'NO'} ({report.tokens} tokens, scheme "
+        f"{report.scheme})",
         highlight=False,
     )
     if report.difference:

@@ -60,9 +60,13 @@ class PhaseFigures:
 
 
 def phase_figures(
-    config: ModelConfig, core: CoreConfig, cached: int, cycles: Mapping[str, int]
+    config: ModelConfig,
+    core: CoreConfig,
+    cached: int,
+    cycles: Mapping[str, int],
+    scheme: str = "absorb",
 ) -> list[PhaseFigures]:
-    """Count work and traffic of the phases of one step of the scheme ``absorb``.
+    """Count work and traffic of the phases of one step.
 
     Parameters
     ----------
@@ -72,8 +76,10 @@ def phase_figures(
         Tokens that the step attends to, its own included.
     cycles : mapping of str to int
         Cycles of each phase, simulated or predicted.
+    scheme : str
+        Scheme of MLA.
     """
-    graph = build_graph(config)
+    graph = build_graph(config, scheme)
     return [
         PhaseFigures(
             phase=phase,

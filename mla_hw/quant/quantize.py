@@ -70,7 +70,7 @@ class QuantizedLayer:
     config : ModelConfig
     projections : dict
         By the tensor that they make, in the order of execution: q_down (with query compression),
-        kv_latent, k_pe, q_pe, q_nope, q_lat, o, y. RoPE channels are in pair order.
+        kv_latent, k_pe, q_pe, q_nope (``absorb``), q_lat, o, y. RoPE channels are in pair order.
     scales : dict
         Value of one step of every tensor.
     constants : dict
@@ -158,8 +158,17 @@ def _shift_to_fit(magnitude: float) -> int:
     return max(0, math.ceil(math.log2(magnitude / _INT16))) if magnitude > 0 else 0
 
 
-def quantize(folded: FoldedLayer, calibration: Calibration) -> QuantizedLayer:
+def quantize(
+    folded: FoldedLayer, calibration: Calibration, scheme: str = "absorb"
+) -> QuantizedLayer:
     """Quantise a folded layer with the scales that calibration gave.
+
+    Parameters
+    ----------
+    folded : FoldedLayer
+    calibration : Calibration
+    scheme : str
+        One of :data:`~mla_hw.schedule.SCHEMES`: what the products are.
 
     Raises
     ------
@@ -171,7 +180,7 @@ def quantize(folded: FoldedLayer, calibration: Calibration) -> QuantizedLayer:
     order = pair_order(config)
     maxima, channels = calibration.maxima, calibration.channel_maxima
     scales = {"x": _static_scale(maxima["x"])}
-    for name in ("kv_latent", "k_pe", "q_nope", "o", "y"):
+    for name in ("kv_latent", "k_pe", "o", "y"):
         scales[name] = _static_scale(maxima[name])
     scales["c_kv"] = math.sqrt(kv) / _INT16
     key_gain = _key_gain(calibration, scales["c_kv"])
@@ -209,15 +218,20 @@ def quantize(folded: FoldedLayer, calibration: Calibration) -> QuantizedLayer:
         scales["q_rope"],
         channels["q_pe"][:, order].ravel(),
     )
-    projections["q_nope"] = _project(
-        w_uq[:, :nope].reshape(-1, w_uq.shape[-1]),
-        query_scale,
-        scales["q_nope"],
-        channels["q_nope"].ravel(),
-    )
-    projections["q_lat"] = _project(
-        operands["W_UK"].transpose(0, 2, 1), scales["q_nope"], scales["q_lat"], channels["q_lat"]
-    )
+    w_nope, w_uk = w_uq[:, :nope], operands["W_UK"].transpose(0, 2, 1)
+    if scheme == "reuse":
+        projections["q_lat"] = _project(
+            w_uk @ w_nope, query_scale, scales["q_lat"], channels["q_lat"]
+        )
+    else:
+        scales["q_nope"] = _static_scale(maxima["q_nope"])
+        projections["q_nope"] = _project(
+            w_nope.reshape(-1, w_uq.shape[-1]),
+            query_scale,
+            scales["q_nope"],
+            channels["q_nope"].ravel(),
+        )
+        projections["q_lat"] = _project(w_uk, scales["q_nope"], scales["q_lat"], channels["q_lat"])
     projections["o"] = _project(operands["W_UV"], scales["ctx"], scales["o"], channels["o"])
     w_o = operands["W_O"].reshape(config.hidden_size, -1)
     projections["y"] = _project(w_o, scales["o"], scales["y"], channels["y"])

@@ -1,8 +1,9 @@
 """Decode by the scheme ``absorb``: every step but those of attention, in program order.
 
-Each function makes the steps of one part; :func:`absorb_steps` puts them one after the other. The
-reader's order is that of the weights in memory. Norm, rotation, packing and storing of the new row
-go on beside the projections that do not need them.
+Each function makes the steps of one part; :func:`absorb_steps` puts them one after the other, and
+other schemes take those parts that are the same. The reader's order is that of the weights in
+memory. Norm, rotation, packing and storing of the new row go on beside the projections that do not
+need them.
 """
 
 from mla_hw.schedule.attention import attention_steps
@@ -10,20 +11,28 @@ from mla_hw.schedule.plan import DRAINED, Plan
 from mla_hw.schedule.projections import project, project_whole, stream
 from mla_hw.schedule.schedule import At, Event, Loop, Step, WeightTiles
 
-__all__ = ["absorb_steps"]
+__all__ = [
+    "absorb_steps",
+    "cache_row",
+    "down_projections",
+    "inputs",
+    "output",
+    "rotated_queries",
+    "values",
+]
 
 
 def absorb_steps(plan: Plan) -> list[Step | Loop]:
     """Return the steps of one decode step."""
-    body = [*_inputs(plan), *_down_projections(plan), *_cache_row(plan), *_queries(plan)]
+    body = [*inputs(plan), *down_projections(plan), *cache_row(plan), *_queries(plan)]
     for number, heads in enumerate(plan.passes):
         body += _absorbed_queries(plan, heads, first_pass=number == 0)
         body += attention_steps(plan, heads, first_pass=number == 0)
-        body += _values(plan, heads, last_pass=number + 1 == len(plan.passes))
-    return [*body, *_output(plan)]
+        body += values(plan, heads, last_pass=number + 1 == len(plan.passes))
+    return [*body, *output(plan)]
 
 
-def _inputs(plan: Plan) -> list[Step | Loop]:
+def inputs(plan: Plan) -> list[Step | Loop]:
     """Layer constants, the RoPE row of the position, x."""
     config, port = plan.config, plan.hardware.port_bytes
     rope_beats = -(-2 * config.qk_rope_head_dim // port)
@@ -66,7 +75,7 @@ def _inputs(plan: Plan) -> list[Step | Loop]:
     return [constants, table, x]
 
 
-def _down_projections(plan: Plan) -> list[Step | Loop]:
+def down_projections(plan: Plan) -> list[Step | Loop]:
     """Projections of x, but those of the queries where they are not compressed."""
     config = plan.config
     loaded: tuple[Event, ...] = (Event("x"),)
@@ -103,7 +112,7 @@ def _down_projections(plan: Plan) -> list[Step | Loop]:
     return steps
 
 
-def _cache_row(plan: Plan) -> list[Step | Loop]:
+def cache_row(plan: Plan) -> list[Step | Loop]:
     """Norm and rotation of latents and key; the row is packed and appended to the cache."""
     config = plan.config
     norm = Step(
@@ -160,8 +169,26 @@ def _cache_row(plan: Plan) -> list[Step | Loop]:
 def _queries(plan: Plan) -> list[Step | Loop]:
     """Make all heads' queries; their RoPE part is rotated beside the projection of the other."""
     config = plan.config
+    phase, source = plan.query
+    return [
+        *rotated_queries(plan),
+        *project_whole(
+            plan,
+            phase,
+            "q_nope",
+            config.num_attention_heads * config.qk_nope_head_dim,
+            source,
+            "spread",
+            tells=(DRAINED,),
+        ),
+    ]
+
+
+def rotated_queries(plan: Plan) -> list[Step | Loop]:
+    """Make the RoPE part of all heads' queries, and rotate it."""
+    config = plan.config
     rope, heads = config.qk_rope_head_dim, config.num_attention_heads
-    phase, source = ("q_b", "c_q") if plan.compressed else ("q", "x")
+    phase, source = plan.query
     waits = (Event("c_q"),) if plan.compressed else ()
     rotate = Step(
         instruction="ROPE",
@@ -177,15 +204,6 @@ def _queries(plan: Plan) -> list[Step | Loop]:
             plan, phase, "q_pe", heads * rope, source, "scratch", waits=waits, tells=told
         ),
         rotate,
-        *project_whole(
-            plan,
-            phase,
-            "q_nope",
-            heads * config.qk_nope_head_dim,
-            source,
-            "spread",
-            tells=(DRAINED,),
-        ),
     ]
 
 
@@ -216,7 +234,7 @@ def _absorbed_queries(plan: Plan, heads: range, *, first_pass: bool) -> list[Ste
     return body
 
 
-def _values(plan: Plan, heads: range, *, last_pass: bool) -> list[Step | Loop]:
+def values(plan: Plan, heads: range, *, last_pass: bool) -> list[Step | Loop]:
     """Make ctx[h] = context / sum, then o[h] = W_UV[h] ctx[h], head by head."""
     kv, v_dim = plan.config.kv_lora_rank, plan.config.v_head_dim
     rows, lanes = int(plan.hardware.rows), int(plan.hardware.lanes)
@@ -263,7 +281,7 @@ def _values(plan: Plan, heads: range, *, last_pass: bool) -> list[Step | Loop]:
     return body
 
 
-def _output(plan: Plan) -> list[Step | Loop]:
+def output(plan: Plan) -> list[Step | Loop]:
     """Project the heads' outputs to y and store it."""
     hidden = plan.config.hidden_size
     store = Step(

@@ -24,6 +24,8 @@ class Plan:
     hardware : HardwareConfig
     pass_groups : int
         Groups of ``rows`` heads per pass.
+    scheme : str
+        One of :data:`~mla_hw.schedule.SCHEMES`.
 
     Attributes
     ----------
@@ -35,9 +37,16 @@ class Plan:
         Bits of the lane within an element's address, by layout.
     """
 
-    def __init__(self, config: ModelConfig, hardware: HardwareConfig, pass_groups: int) -> None:
+    def __init__(
+        self,
+        config: ModelConfig,
+        hardware: HardwareConfig,
+        pass_groups: int,
+        scheme: str = "absorb",
+    ) -> None:
         self.config, self.hardware = named(config), named(hardware)
         self.pass_groups = pass_groups
+        self.scheme = scheme
         self.lane_bits = (hardware.rows - 1).bit_length()
         self.spread_bits = hardware.rows.bit_length() - 1
         heads, width = config.num_attention_heads, pass_groups * hardware.rows
@@ -52,10 +61,23 @@ class Plan:
         return self.config.q_lora_rank is not None
 
     @property
+    def query(self) -> tuple[str, str]:
+        """Phase of the queries' projections, and the buffer that they come from."""
+        return ("q_b", "c_q") if self.compressed else ("q", "x")
+
+    @property
+    def query_inputs(self) -> int:
+        """Elements that queries are projected from."""
+        return (
+            self.config.hidden_size if self.config.q_lora_rank is None else self.config.q_lora_rank
+        )
+
+    @property
     def projections(self) -> tuple[str, ...]:
         """Tensors that projections make, in the order of execution."""
         first = ("q_down",) if self.compressed else ()
-        return (*first, "kv_latent", "k_pe", "q_pe", "q_nope", "q_lat", "o", "y")
+        nope = ("q_nope",) if self.scheme == "absorb" else ()
+        return (*first, "kv_latent", "k_pe", "q_pe", *nope, "q_lat", "o", "y")
 
     def _constant_names(self) -> tuple[str, ...]:
         # Epsilon takes two words.
@@ -107,7 +129,6 @@ class Plan:
 
         buffers = [
             spread("x", "projection", config.hidden_size),
-            spread("q_nope", "projection", heads * config.qk_nope_head_dim),
             lanes("q_lat", "projection", groups * config.kv_lora_rank),
             spread("o", "projection", heads * config.v_head_dim),
             lanes("q_rope", "vector", all_groups * config.qk_rope_head_dim),
@@ -117,6 +138,8 @@ class Plan:
             linear("k_pe", config.qk_rope_head_dim),
             linear("q_pe", heads * config.qk_rope_head_dim),
         ]
+        if "q_nope" in self.projections:
+            buffers.append(spread("q_nope", "projection", heads * config.qk_nope_head_dim))
         if config.q_lora_rank is not None:
             buffers += [
                 spread("c_q", "vector", config.q_lora_rank),

@@ -12,10 +12,28 @@ from mla_hw.schedule.limits import check_groups, check_limits, check_memories
 from mla_hw.schedule.operands import alive, resolve_operands
 from mla_hw.schedule.placement import Placement, place
 from mla_hw.schedule.plan import Plan
+from mla_hw.schedule.reuse import reuse_steps
 from mla_hw.schedule.schedule import Body, Schedule
 from mla_hw.schedule.sizes import core_config
 
-__all__ = ["schedule_layer"]
+__all__ = ["SCHEMES", "check_scheme", "schedule_layer"]
+
+_STEPS = {"absorb": absorb_steps, "reuse": reuse_steps}
+#: Schemes that there are programs for.
+SCHEMES = tuple(_STEPS)
+
+
+def check_scheme(scheme: str) -> str:
+    """Return the name of a scheme that there is a program for.
+
+    Raises
+    ------
+    ConfigError
+        For any other name.
+    """
+    if scheme not in SCHEMES:
+        raise ConfigError(f"--scheme: must be one of {', '.join(SCHEMES)}, not {scheme!r}")
+    return scheme
 
 
 def schedule_layer(
@@ -24,6 +42,7 @@ def schedule_layer(
     *,
     multiplier: str = "portable",
     pass_groups: int | None = None,
+    scheme: str = "absorb",
 ) -> Schedule:
     """Schedule one layer.
 
@@ -35,17 +54,20 @@ def schedule_layer(
         What ``multiplier: auto`` stands for on the board's device.
     pass_groups : int or None
         Head groups per pass over the cache; None takes as many as the activation buffer holds.
+    scheme : str
+        One of :data:`SCHEMES`.
 
     Raises
     ------
     CapacityError
         When the activation buffer cannot hold one group of heads.
     ConfigError
-        When a dimension is beyond what the core counts to.
+        When a dimension is beyond what the core counts to, and for an unknown scheme.
     """
+    check_scheme(scheme)
     groups = -(-config.num_attention_heads // hardware.rows)
     if pass_groups is None:
-        check_groups(Plan(config, hardware, groups))
+        check_groups(Plan(config, hardware, groups, scheme))
         candidates: Iterable[int] = range(groups, 0, -1)
     else:
         candidates = (min(check_positive_int("pass_groups", pass_groups), groups),)
@@ -54,20 +76,20 @@ def schedule_layer(
 
     def fits(count: int) -> bool:
         try:
-            _place(Plan(config, hardware, count))
+            _place(Plan(config, hardware, count, scheme))
         except (CapacityError, ConfigError):
             return False
         return True
 
     # The fewer groups, the less memory: the first size that fits, or the last one with its error.
     chosen = min(bisect_left(sizes, True, key=fits), len(sizes) - 1)
-    return _schedule(Plan(config, hardware, sizes[chosen]), multiplier)
+    return _schedule(Plan(config, hardware, sizes[chosen], scheme), multiplier)
 
 
 def _place(plan: Plan) -> tuple[Body, Placement]:
     """Return steps and placed buffers of a plan that the core's memories have room for."""
     hardware = plan.hardware
-    body = absorb_steps(plan)
+    body = _STEPS[plan.scheme](plan)
     placement = place(alive(plan.buffers(), body))
     need = 4 * hardware.rows * max(placement.depth("projection"), placement.depth("vector"))
     if need > hardware.activation_bytes:

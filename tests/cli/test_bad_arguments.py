@@ -14,6 +14,7 @@ from mla_hw.cli import generate as generate_module
 from mla_hw.cli import output_folder
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.presets import find_preset
+from mla_hw.schedule import SCHEMES
 from tests.cli.command import snapshot
 
 
@@ -37,6 +38,11 @@ def test_unknown_board(command):
     message = command.refuses("tiny-v3", "--board", "ulx3s-84f")
     assert message.startswith("--board: unknown board 'ulx3s-84f': did you mean ulx3s-85f?")
     assert all(name in message for name in boards.list_boards())
+
+
+def test_unknown_scheme(command):
+    message = command.refuses("tiny-v3", "--scheme", "mha")
+    assert message == f"--scheme: must be one of {', '.join(SCHEMES)}, not 'mha'"
 
 
 # What does not fit.

@@ -27,7 +27,7 @@ __all__ = [
     "without",
 ]
 
-#: Preset, hardware, head groups per pass.
+#: Preset, hardware, head groups per pass, scheme where it is not absorb.
 SHAPES = {
     "one pass": ("tiny-v3", HardwareConfig(rows=4, columns=8), None),
     "two passes": (
@@ -48,6 +48,13 @@ SHAPES = {
         2,
     ),
     "five groups": ("minicpm3-4b", HardwareConfig(rows=8, columns=16, accumulator_lanes=4), None),
+    "reuse, two passes": (
+        "tiny-v3",
+        HardwareConfig(rows=2, columns=4, port_bytes=4, accumulator_lanes=1, tile_tokens=16),
+        1,
+        "reuse",
+    ),
+    "reuse, one pass": ("small-v2lite", HardwareConfig(rows=3, columns=4), None, "reuse"),
 }
 _SEMAPHORE_FIELDS = ("wait", "once", "post", "final")
 
@@ -55,8 +62,9 @@ _SEMAPHORE_FIELDS = ("wait", "once", "post", "final")
 @functools.cache
 def scheduled(shape):
     """Return program and core."""
-    name, hardware, groups = SHAPES[shape]
-    schedule = schedule_layer(find_preset(name).config, hardware, pass_groups=groups)
+    name, hardware, groups, *scheme = SHAPES[shape]
+    config = find_preset(name).config
+    schedule = schedule_layer(config, hardware, pass_groups=groups, scheme=(*scheme, "absorb")[0])
     return lower(schedule), schedule.core
 
 
