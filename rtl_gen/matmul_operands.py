@@ -2,13 +2,15 @@
 
 from amaranth import *
 from amaranth.lib import data
+from amaranth.utils import exact_log2
 
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS
 
 __all__ = ["read_operands", "read_ring", "walk_layout"]
 
-_PROJECT, _SCORE, _CONTEXT = range(len(FIELDS["mode"].choices))
+_PROJECT, _SCORE, _CONTEXT, _EXPAND = range(len(FIELDS["mode"].choices))
+_ROW = FIELDS["target"].choices.index("row")
 
 
 def walk_layout() -> data.StructLayout:
@@ -76,33 +78,63 @@ def read_ring(m: Module, config: CoreConfig, command, walk, read, filled, releas
         Whether the block that ``read`` names is complete: a register, one cycle late.
     """
     by_column = command.mode == _SCORE
+    # What the first part of a command is read from, and where it begins in a row.
+    block, product = read.block, Value.cast(0)
+    start_word, start_index = Value.cast(0), Value.cast(0)
+    if config.product_blocks:
+        expands = command.mode == _EXPAND
+        by_column = by_column | (expands & (command.target != _ROW))
+        block = Signal(range(config.ring_blocks), name="block")
+        product = (command.mode == _PROJECT) & command.product
+        start_word = Mux(expands, command.b >> exact_log2(config.columns), 0)
+    if config.product_keys:
+        is_score = command.mode == _SCORE
+        product = product | is_score | (command.mode == _CONTEXT)
+        first_word, first_index = divmod(config.product_values, config.columns)
+        start_word = Mux(is_score, first_word, start_word)
+        start_index = Mux(is_score, first_index, 0)
     base = Signal(range(config.ring_blocks), name="oldest_block")
     # Blocks of the tile up to the present one.
     blocks = Signal(range(config.ring_blocks + 1), name="tile_blocks", reset_less=True)
-    following = Signal.like(read.block, name="following_block")
-    m.d.comb += following.eq(Mux(read.block == config.ring_blocks - 1, 0, read.block + 1))
+    following = Signal.like(block, name="following_block")
+    m.d.comb += following.eq(Mux(block == config.ring_blocks - 1, 0, block + 1))
 
     available = Signal(name="block_available")
-    first_block = [read.block.eq(base), blocks.eq(1), available.eq(filled != 0)]
+    first_block = [block.eq(base), blocks.eq(1), available.eq(filled != 0)]
     next_block = [
-        read.block.eq(following),
+        block.eq(following),
         blocks.eq(blocks + 1),
         available.eq(filled > blocks),
     ]
+    if config.product_blocks:
+        # Product rows begin at block 0, whatever the tile's blocks are.
+        place = Signal(range(config.product_blocks + 1), name="product_block", reset_less=True)
+        first_block += [
+            place.eq(1),
+            read.product.eq(product),
+            read.block.eq(Mux(product, 0, base)),
+        ]
+        next_block += [
+            place.eq(place + 1),
+            read.product.eq(product),
+            read.block.eq(Mux(product, place, following)),
+        ]
     m.d.sync += available.eq(filled >= blocks)
     with m.If(walk.setup):
         m.d.sync += [
             *first_block,
             read.column.eq(by_column),
-            read.word.eq(0),
-            read.index.eq(0),
+            read.word.eq(start_word),
+            read.index.eq(start_index),
         ]
     with m.Elif(walk.tile & by_column):
-        m.d.sync += [*next_block, read.word.eq(0), read.index.eq(0)]
+        m.d.sync += [*next_block, read.word.eq(start_word), read.index.eq(start_index)]
     with m.Elif(walk.tile):
         m.d.sync += [*first_block, read.word.eq(read.word + 1), read.index.eq(0)]
     with m.Elif(walk.key):
         m.d.sync += [read.word.eq(config.latent_words), read.index.eq(0)]
+        if config.product_blocks:
+            m.d.sync += [read.product.eq(0), read.block.eq(block)]
     with m.Elif(walk.step):
         m.d.sync += read.index.eq(read.index + 1)
         with m.If(read.index == config.columns - 1):

@@ -51,6 +51,7 @@ def command(config, mode, *, k=1, n=1, rows=1, source=0, target=0, **fields):
         "n": n,
         "rows": rows,
         "release": 0,
+        "product": 0,
         "constant": 1,
         "group": 0,
         "a": 0,

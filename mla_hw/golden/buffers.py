@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mla_hw.golden.arithmetic import Ints
-from mla_hw.golden.latent_ring import place_latent
+from mla_hw.golden.latent_ring import place_latent, place_product
 
 if TYPE_CHECKING:
     from mla_hw.golden.interpreter import Machine
@@ -98,4 +98,11 @@ def _ring(machine: "Machine") -> dict[str, Ints]:
     banks[bank, address] = machine.ring
     contents = {f"latent_ring.bank_{number}": bank for number, bank in enumerate(banks)}
     contents["latent_ring.scales"] = machine.ring_scale
+    if core.product_blocks:
+        rows, channels = np.indices(machine.products.shape)
+        bank, address = place_product(core, rows, channels)
+        products = np.zeros((core.columns, core.product_depth), np.int64)
+        products[bank, address] = machine.products
+        for number, held in enumerate(products):
+            contents[f"latent_ring.product_{number}"] = held
     return contents

@@ -18,6 +18,7 @@ __all__ = [
     "inputs",
     "output",
     "rotated_queries",
+    "unrotated_queries",
     "values",
 ]
 
@@ -188,23 +189,23 @@ def rotated_queries(plan: Plan) -> list[Step | Loop]:
     """Make the RoPE part of all heads' queries, and rotate it."""
     config = plan.config
     rope, heads = config.qk_rope_head_dim, config.num_attention_heads
-    phase, source = plan.query
-    waits = (Event("c_q"),) if plan.compressed else ()
     rotate = Step(
         instruction="ROPE",
-        phase=phase,
+        phase=plan.query[0],
         what="q_rope = rope(q_pe)",
         fields={"target": "lanes", "k": rope, "n": heads, "a": At("q_pe"), "c": At("q_rope")},
         waits=(Event("q_pe"),),
         tells=(Event("q_rope"),),
     )
-    told = (Event("q_pe"),)
-    return [
-        *project_whole(
-            plan, phase, "q_pe", heads * rope, source, "scratch", waits=waits, tells=told
-        ),
-        rotate,
-    ]
+    return [*unrotated_queries(plan, tells=(Event("q_pe"),)), rotate]
+
+
+def unrotated_queries(plan: Plan, *, tells: tuple[Event, ...]) -> list[Step]:
+    """Make the RoPE part of all heads' queries."""
+    phase, source = plan.query
+    channels = plan.config.num_attention_heads * plan.config.qk_rope_head_dim
+    waits = (Event("c_q"),) if plan.compressed else ()
+    return project_whole(plan, phase, "q_pe", channels, source, "scratch", waits=waits, tells=tells)
 
 
 def _absorbed_queries(plan: Plan, heads: range, *, first_pass: bool) -> list[Step | Loop]:
@@ -281,7 +282,9 @@ def values(plan: Plan, heads: range, *, last_pass: bool) -> list[Step | Loop]:
     return body
 
 
-def output(plan: Plan) -> list[Step | Loop]:
+def output(
+    plan: Plan, waits: Event = DRAINED, stream_waits: tuple[Event, ...] = ()
+) -> list[Step | Loop]:
     """Project the heads' outputs to y and store it."""
     hidden = plan.config.hidden_size
     store = Step(
@@ -297,6 +300,16 @@ def output(plan: Plan) -> list[Step | Loop]:
     )
     told = (Event("y"),)
     return [
-        *project_whole(plan, "o", "y", hidden, "o", "output", waits=(DRAINED,), tells=told),
+        *project_whole(
+            plan,
+            "o",
+            "y",
+            hidden,
+            "o",
+            "output",
+            waits=(waits,),
+            tells=told,
+            stream_waits=stream_waits,
+        ),
         store,
     ]

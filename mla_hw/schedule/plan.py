@@ -4,7 +4,7 @@ from mla_hw.config import ModelConfig
 from mla_hw.hardware import HardwareConfig, tile_limit
 from mla_hw.schedule.dimension import named
 from mla_hw.schedule.placement import Buffer
-from mla_hw.schedule.schedule import At, Event
+from mla_hw.schedule.schedule import At, Event, OperandRows
 
 __all__ = ["DRAINED", "Plan"]
 
@@ -50,6 +50,9 @@ class Plan:
         self.lane_bits = (hardware.rows - 1).bit_length()
         self.spread_bits = hardware.rows.bit_length() - 1
         heads, width = config.num_attention_heads, pass_groups * hardware.rows
+        if scheme == "naive":
+            # Keys and values of one head at a time, which need one row of the array.
+            width = 1
         self.passes = tuple(
             range(start, min(start + width, heads)) for start in range(0, heads, width)
         )
@@ -76,17 +79,79 @@ class Plan:
     def projections(self) -> tuple[str, ...]:
         """Tensors that projections make, in the order of execution."""
         first = ("q_down",) if self.compressed else ()
-        nope = ("q_nope",) if self.scheme == "absorb" else ()
-        return (*first, "kv_latent", "k_pe", "q_pe", *nope, "q_lat", "o", "y")
+        middle = {
+            "absorb": ("q_nope", "q_lat", "o"),
+            "reuse": ("q_lat", "o"),
+            "recompute": ("q_lat", "o"),
+            "naive": ("q_nope",),
+        }[self.scheme]
+        return (*first, "kv_latent", "k_pe", "q_pe", *middle, "y")
 
     def _constant_names(self) -> tuple[str, ...]:
         # Epsilon takes two words.
         inner = ("epsilon_q", "epsilon_q+") if self.compressed else ()
+        products = ("products",) if self.operands else ()
         return (
             *self.projections,
             *("score", "context", "key", "epsilon_kv", "epsilon_kv+"),
             *inner,
+            *products,
         )
+
+    @property
+    def operands(self) -> tuple[OperandRows, ...]:
+        """Weights that the array does not take as a stream."""
+        config, heads = self.config, range(int(self.config.num_attention_heads))
+        nope, kv = config.qk_nope_head_dim, config.kv_lora_rank
+        if self.scheme == "naive":
+            parts = (("values", config.v_head_dim), ("keys", nope))
+            return tuple(
+                self._operand(name, head, rows, kv) for head in heads for name, rows in parts
+            )
+        if self.scheme == "recompute":
+            return (
+                *(self._operand("W_UQ", head, self.query_inputs, nope) for head in heads),
+                *(self._operand("W_UK", head, nope, kv, ring=True) for head in heads),
+            )
+        return ()
+
+    def _operand(
+        self, name: str, head: int, rows: int, steps: int, *, ring: bool = False
+    ) -> OperandRows:
+        beats = rows * self.row_beats if ring else self.row_groups(rows) * self.group_beats(steps)
+        return OperandRows(
+            projection=name, head=head, rows=rows, steps=steps, ring=ring, beats=beats
+        )
+
+    @property
+    def products(self) -> dict[str, int]:
+        """Sizes of the product rows: those of a tile, or a word for each input of the queries."""
+        config, columns = self.config, self.hardware.columns
+        if self.scheme == "naive":
+            words = -(-(config.v_head_dim + config.qk_nope_head_dim) // columns)
+            return {
+                "product_blocks": -(-self.tile_limit // columns),
+                # A power of two, so that an element's address needs no product.
+                "product_words": 1 << int(words - 1).bit_length(),
+                "product_values": config.v_head_dim,
+                "product_keys": config.qk_nope_head_dim,
+            }
+        if self.scheme == "recompute":
+            return {"product_blocks": -(-self.query_inputs // columns), "product_words": 1}
+        return {}
+
+    @property
+    def product_bits(self) -> int:
+        """Bits of the channel within an element address of the product rows."""
+        return int(self.products["product_words"] * self.hardware.columns - 1).bit_length()
+
+    def row_groups(self, rows: int) -> int:
+        """Return how many times the array's rows it takes for so many rows of operands."""
+        return -(-rows // self.hardware.rows)
+
+    def group_beats(self, steps: int) -> int:
+        """Return the beats of operands for all lanes, one byte each."""
+        return -(-(steps << self.lane_bits) // self.hardware.port_bytes)
 
     @property
     def token_words(self) -> int:
@@ -117,6 +182,10 @@ class Plan:
         heads = config.num_attention_heads
         all_groups = -(-heads // self.hardware.rows)
 
+        def rows(name: str, *parts: tuple[int, int]) -> Buffer:
+            words = sum(self.row_groups(count) * steps for count, steps in parts)
+            return lanes(name, "projection", words)
+
         def spread(name: str, memory: str, elements: int) -> Buffer:
             words = -(-elements >> self.spread_bits)
             return Buffer(name=name, memory=memory, layout="spread", words=words)
@@ -127,19 +196,32 @@ class Plan:
         def linear(name: str, elements: int) -> Buffer:
             return Buffer(name=name, memory="scratch", layout="linear", words=elements)
 
+        nope, kv = config.qk_nope_head_dim, config.kv_lora_rank
         buffers = [
             spread("x", "projection", config.hidden_size),
-            lanes("q_lat", "projection", groups * config.kv_lora_rank),
-            spread("o", "projection", heads * config.v_head_dim),
-            lanes("q_rope", "vector", all_groups * config.qk_rope_head_dim),
             lanes("P", "vector", groups * self.tile_limit),
-            lanes("ctx", "vector", groups * config.kv_lora_rank),
             linear("kv_latent", config.kv_lora_rank),
             linear("k_pe", config.qk_rope_head_dim),
             linear("q_pe", heads * config.qk_rope_head_dim),
         ]
-        if "q_nope" in self.projections:
-            buffers.append(spread("q_nope", "projection", heads * config.qk_nope_head_dim))
+        if self.scheme == "naive":
+            buffers += [
+                rows("weights", (config.v_head_dim, kv), (nope, kv)),
+                lanes("q_nope", "projection", nope),
+                lanes("q_rope", "vector", config.qk_rope_head_dim),
+                lanes("o", "vector", heads * config.v_head_dim),
+            ]
+        else:
+            buffers += [
+                lanes("q_lat", "projection", groups * kv),
+                spread("o", "projection", heads * config.v_head_dim),
+                lanes("q_rope", "vector", all_groups * config.qk_rope_head_dim),
+                lanes("ctx", "vector", groups * kv),
+            ]
+        if self.scheme == "absorb":
+            buffers.append(spread("q_nope", "projection", heads * nope))
+        if self.scheme == "recompute":
+            buffers.append(rows("weights", (self.query_inputs, nope)))
         if config.q_lora_rank is not None:
             buffers += [
                 spread("c_q", "vector", config.q_lora_rank),

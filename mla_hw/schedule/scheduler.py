@@ -9,6 +9,7 @@ from mla_hw.fields import check_positive_int
 from mla_hw.hardware import HardwareConfig
 from mla_hw.schedule.absorb import absorb_steps
 from mla_hw.schedule.limits import check_groups, check_limits, check_memories
+from mla_hw.schedule.naive import naive_steps
 from mla_hw.schedule.operands import alive, resolve_operands
 from mla_hw.schedule.placement import Placement, place
 from mla_hw.schedule.plan import Plan
@@ -18,7 +19,7 @@ from mla_hw.schedule.sizes import core_config
 
 __all__ = ["SCHEMES", "check_scheme", "schedule_layer"]
 
-_STEPS = {"absorb": absorb_steps, "reuse": reuse_steps}
+_STEPS = {"absorb": absorb_steps, "reuse": reuse_steps, "naive": naive_steps}
 #: Schemes that there are programs for.
 SCHEMES = tuple(_STEPS)
 
@@ -65,7 +66,7 @@ def schedule_layer(
         When a dimension is beyond what the core counts to, and for an unknown scheme.
     """
     check_scheme(scheme)
-    groups = -(-config.num_attention_heads // hardware.rows)
+    groups = 1 if scheme == "naive" else -(-config.num_attention_heads // hardware.rows)
     if pass_groups is None:
         check_groups(Plan(config, hardware, groups, scheme))
         candidates: Iterable[int] = range(groups, 0, -1)
@@ -116,4 +117,5 @@ def _schedule(plan: Plan, multiplier: str) -> Schedule:
         body=steps,
         constants=plan.constants,
         passes=plan.passes,
+        operands=plan.operands,
     )

@@ -24,8 +24,9 @@ from rtl_gen.pipeline import delay
 
 __all__ = ["DrainController", "drain_tile_layout"]
 
-_PROJECT, _SCORE, _CONTEXT = range(len(FIELDS["mode"].choices))
+_PROJECT, _SCORE, _CONTEXT, _EXPAND = range(len(FIELDS["mode"].choices))
 _LANES = FIELDS["target"].choices.index("lanes")
+_ROW = FIELDS["target"].choices.index("row")
 # From the counters to the registered drain pulse and the lane's first stage.
 _DRAIN_STAGE = SELECT_TIMING.latency - DRAIN_TIMING.latency
 assert _DRAIN_STAGE == 1
@@ -37,7 +38,7 @@ def drain_tile_layout(config: CoreConfig) -> data.StructLayout:
     ``columns`` counts the true ones; ``index`` is the tile's place in its command, ``final`` its
     last tile; ``block`` is the block of the latent ring; ``element`` the first destination
     address. ``mode``, ``target``, ``rows`` and ``group`` are the instruction's, ``pre`` and
-    ``post`` its shifts, ``bank`` holds the constants.
+    ``post`` its shifts, ``bank`` holds the constants; ``factor`` is the constant of product rows.
     """
     return data.StructLayout({
         "en": 1,
@@ -53,6 +54,7 @@ def drain_tile_layout(config: CoreConfig) -> data.StructLayout:
         "index": range(config.tile_blocks),
         "block": range(config.ring_blocks),
         "element": 24,
+        **({"factor": 15} if config.product_blocks else {}),
     })
 
 
@@ -94,7 +96,8 @@ class DrainController(wiring.Component):
     Nothing stalls. Column c of a tile is element ``element + c`` of its destination: an element
     address (project; for the target *lanes* each column is ``1 << lane_bits`` further), the score
     memory (row r lies ``r * tile_limit`` further), or each lane of the context memory (slot s
-    lies ``s * kv_lora_rank`` further).
+    lies ``s * value_channels`` further). Of the product rows (expand) columns are rows and array
+    rows are channels for the target *lanes*, and the other way round for the target *row*.
 
     Parameters
     ----------
@@ -191,7 +194,14 @@ class DrainController(wiring.Component):
         lanes = Mux(is_context, config.accumulator_lanes, 1)
         slot_end = column == Mux(is_context, cycles["context"], config.columns) - 1
         last_slot = rows_left <= lanes
-        next_row = row_element + Mux(is_context, config.kv_lora_rank, config.tile_limit)
+        row_step = Mux(is_context, config.value_channels, config.tile_limit)
+        column_step = Mux(scattered, 1 << config.lane_bits, 1)
+        if config.product_blocks:
+            row_bit = 1 << config.product_bits
+            expands, by_token = tile.mode == _EXPAND, tile.target == _LANES
+            row_step = Mux(expands, Mux(by_token, 1, row_bit), row_step)
+            column_step = Mux(expands, Mux(by_token, row_bit, 1), column_step)
+        next_row = row_element + row_step
         with m.If(pop):
             m.d.sync += [
                 active.eq(1),
@@ -216,7 +226,7 @@ class DrainController(wiring.Component):
         with m.Else():
             m.d.sync += [
                 column.eq(column + 1),
-                element.eq(element + Mux(scattered, 1 << config.lane_bits, 1)),
+                element.eq(element + column_step),
             ]
 
         counted = _Stage(config, "counted")
@@ -244,6 +254,7 @@ class DrainController(wiring.Component):
     def _send_projection_and_score(self, m, tile, column, stage: _Stage) -> None:
         config, flags, lane = self.config, stage.flags, stage.lane
         within = column[: exact_log2(config.columns)]
+        selected = Array(self.results[row] for row in range(config.rows))[lane.slot]
         requantize = register_payload(m, self.requantize, "requantize")
         m.d.comb += [
             requantize.en.eq(flags.en & (tile.mode == _PROJECT)),
@@ -255,10 +266,20 @@ class DrainController(wiring.Component):
             requantize.target.eq(tile.target),
             requantize.element.eq(lane.element),
         ]
+        if config.product_blocks:
+            expands = tile.mode == _EXPAND
+            m.d.comb += requantize.factor.eq(tile.factor)
+            with m.If(expands):
+                m.d.comb += [
+                    requantize.en.eq(flags.en),
+                    requantize.acc.eq(selected),
+                    # The requantiser's other destinations know it not.
+                    requantize.target.eq(_ROW),
+                ]
         score = register_payload(m, self.score, "score")
         m.d.comb += [
             score.en.eq(flags.en & (tile.mode == _SCORE)),
-            score.acc.eq(Array(self.results[row] for row in range(config.rows))[lane.slot]),
+            score.acc.eq(selected),
             score.pre.eq(tile.pre),
             score.post.eq(tile.post),
             score.block_token.eq(Cat(within, tile.block)),

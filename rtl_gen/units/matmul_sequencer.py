@@ -27,8 +27,9 @@ from rtl_gen.units.width_adapter import column_word_layout
 __all__ = ["MatmulSequencer", "stall_layout"]
 
 _MODES = FIELDS["mode"].choices
-_PROJECT, _SCORE, _CONTEXT = range(len(_MODES))
+_PROJECT, _SCORE, _CONTEXT, _EXPAND = range(len(_MODES))
 _LANES = FIELDS["target"].choices.index("lanes")
+_ROW = FIELDS["target"].choices.index("row")
 
 
 def stall_layout() -> data.StructLayout:
@@ -45,6 +46,13 @@ class MatmulSequencer(wiring.Component):
       column; all rows read ``a`` + step (projection half), then ``b`` + step (vector half).
     - context: per word of C latent channels the tile's k tokens by row; all rows read ``a`` + token
       (vector half).
+    - expand, in cores with product rows: as score without its RoPE channels, k of the latent ones,
+      or (target row) as context from latent channel ``b`` on; all rows read ``a`` + step of the
+      projection half.
+
+    Where ``product`` says so, a projection takes its steps from product rows, and only the words of
+    constants from the weights. Where the core has product rows with keys and values, score and
+    context take these in the place of latents.
 
     One command at a time; latencies and the distance between tiles are in
     :mod:`mla_hw.cycles.matmul_sequencer`. The tile in the ring begins at the oldest block that has
@@ -142,12 +150,17 @@ class MatmulSequencer(wiring.Component):
         fresh = Signal(reset_less=True)
         constants_left = Signal(range(CONSTANT_WORDS + 1), reset_less=True)
         go, advance = Signal(), Signal()
+        streamed = is_project
+        takes_word = is_project
+        if self.config.product_blocks:
+            streamed = is_project & ~command.product
+            takes_word = is_project & (~command.product | (constants_left != 0))
         m.d.comb += [
             go.eq(running & (clear | ~fresh)),
-            self.weights.ready.eq(go & is_project),
-            advance.eq(go & Mux(is_project, self.weights.valid, available)),
+            self.weights.ready.eq(go & takes_word),
+            advance.eq(go & Mux(is_project, self.weights.valid | ~takes_word, available)),
             self.stall.drain.eq(running & ~go),
-            self.stall.weights.eq(go & is_project & ~self.weights.valid),
+            self.stall.weights.eq(go & takes_word & ~self.weights.valid),
             self.stall.latents.eq(go & ~is_project & ~available),
         ]
         m.d.comb += walk.step.eq(advance & (constants_left == 0))
@@ -161,12 +174,15 @@ class MatmulSequencer(wiring.Component):
             with m.If(constants_left != 0):
                 m.d.sync += constants_left.eq(constants_left - 1)
 
+        releases = command.mode == _CONTEXT
+        if self.config.product_blocks:
+            releases = releases | (command.mode == _EXPAND)
         first = self._count_steps(m, command, setup, walk, tile_last)
         bank = self._count_tiles(m, command, setup, tile_last, command_last)
         m.d.comb += [
             walk.setup.eq(setup),
             walk.tile.eq(tile_last),
-            walk.free.eq(tile_last & command_last & (command.mode == _CONTEXT) & command.release),
+            walk.free.eq(tile_last & command_last & releases & command.release),
         ]
         requantize_constants = register_payload(m, self.requantize_constants, "constants")
         m.d.comb += [
@@ -175,7 +191,7 @@ class MatmulSequencer(wiring.Component):
             requantize_constants.half.eq(constants_left == 1),
             requantize_constants.data.eq(self.weights.payload),
         ]
-        self._make_step(m, is_project, walk.step, first, tile_last)
+        self._make_step(m, streamed, walk.step, first, tile_last)
         return m
 
     def _keep_distance(self, m, setup, tile_last):
@@ -186,7 +202,7 @@ class MatmulSequencer(wiring.Component):
         config, command = self.config, self.command.p
         spacing_by_rows = {
             mode: [tile_spacing(config, mode, max(rows, 1)) for rows in range(config.rows + 1)]
-            for mode in _MODES
+            for mode in _MODES[: None if config.product_blocks else _EXPAND]
         }
         bits = bits_for(max(max(spacings) for spacings in spacing_by_rows.values()))
         limit = (1 << bits) - 1
@@ -200,7 +216,7 @@ class MatmulSequencer(wiring.Component):
                 for mode, spacings in enumerate(spacing_by_rows.values()):
                     with m.Case(mode):
                         m.d.sync += spacing.eq(Array(spacings)[command.rows])
-            length = config.kv_lora_rank + config.qk_rope_head_dim
+            length = config.key_channels + config.qk_rope_head_dim
             with m.If(command.mode == _SCORE):
                 m.d.sync += steps.eq(min(length, limit))
             with m.Else():
@@ -218,7 +234,7 @@ class MatmulSequencer(wiring.Component):
     def _count_steps(self, m, command, setup, walk, tile_last):
         """Find the last step of a part and of a tile; return whether the next step is the first."""
         config = self.config
-        latents, keys = config.kv_lora_rank, config.qk_rope_head_dim
+        latents, keys = config.key_channels, config.qk_rope_head_dim
         is_score = command.mode == _SCORE
         first, in_key, part_last = (
             Signal(name=name, reset_less=True) for name in ("first", "in_key", "part_last")
@@ -248,7 +264,14 @@ class MatmulSequencer(wiring.Component):
         element = Signal.like(command.c, name="element", reset_less=True)
         bank = Signal(range(CONSTANT_BANKS))
 
-        scattered = is_project & (command.target == _LANES)
+        distance = Mux(
+            is_project & (command.target == _LANES),
+            config.columns << config.lane_bits,
+            config.columns,
+        )
+        if config.product_blocks:
+            tokens = (command.mode == _EXPAND) & (command.target == _LANES)
+            distance = Mux(tokens, config.columns << config.product_bits, distance)
         with m.If(setup):
             n_last = (command.n - 1)[: len(command.n)]
             m.d.sync += [
@@ -258,12 +281,11 @@ class MatmulSequencer(wiring.Component):
                 element.eq(command.c),
             ]
         with m.Elif(tile_last):
-            lane_bits = Mux(scattered, config.columns << config.lane_bits, config.columns)
             m.d.sync += [
                 left.eq(left - 1),
                 command_last.eq(left == 1),
                 index.eq(index + 1),
-                element.eq(element + lane_bits),
+                element.eq(element + distance),
                 bank.eq(bank + is_project),
             ]
 
@@ -285,12 +307,14 @@ class MatmulSequencer(wiring.Component):
             tile.block.eq(self.ring_read.block),
             tile.element.eq(element),
         ]
+        if config.product_blocks:
+            m.d.comb += tile.factor.eq(self.constants.data[16:31])
         return bank
 
-    def _make_step(self, m, is_project, step, first, last) -> None:
+    def _make_step(self, m, streamed, step, first, last) -> None:
         """Bring flags and weights to the operands, which come later, and register all of it."""
         en = delay(m, step, OPERAND_LATENCY, "issued", reset_less=False)
-        flags = delay(m, Cat(first, last, is_project), OPERAND_LATENCY, "flags")
+        flags = delay(m, Cat(first, last, streamed), OPERAND_LATENCY, "flags")
         weights = delay(m, self.weights.payload.as_value(), OPERAND_LATENCY, "weights")
         ahead = register_payload(m, self.step, "step")
         m.d.comb += [

@@ -1,0 +1,158 @@
+"""Product rows: weights in the array's rows, and what they make of a tile in the latent ring."""
+
+from dataclasses import replace
+
+from mla_hw.schedule.plan import Plan
+from mla_hw.schedule.schedule import OPERANDS, At, Event, Loop, Step
+
+__all__ = ["expand", "load_rows"]
+
+
+def load_rows(
+    plan: Plan,
+    groups: int,
+    steps: int,
+    *,
+    waits: tuple[Event, ...] = (),
+    tells: tuple[Event, ...] = (),
+    first: int = 0,
+) -> list[Step | Loop]:
+    """Bring a head's weights to the lanes, as many rows as the array has at a time.
+
+    For a loop over heads: the next iteration takes the next head's.
+
+    Parameters
+    ----------
+    plan : Plan
+    groups : int
+        Of ``rows`` rows each.
+    steps : int
+        Elements of each row.
+    waits, tells : tuple of Event
+        Of the first and the last group.
+    first : int
+        Head of the loop's first iteration.
+    """
+    beats = plan.group_beats(steps)
+
+    def load(group: int, waits: tuple[Event, ...] = (), tells: tuple[Event, ...] = ()) -> Step:
+        # The first one stands alone, the others are a loop.
+        inner = (beats,) if group else ()
+        return Step(
+            instruction="LOAD",
+            phase="",
+            what=f"weights for {plan.hardware.rows} rows of {steps}",
+            fields={
+                "target": "lanes",
+                "base": "weights",
+                "k": steps << plan.lane_bits,
+                "n": beats,
+                "a": At(OPERANDS, (first * groups + group) * beats, (groups * beats, *inner)),
+                "c": plan.lanes(
+                    "weights",
+                    group * steps,
+                    strides=(0, steps << plan.lane_bits) if group else (),
+                ),
+            },
+            waits=waits,
+            tells=tells,
+        )
+
+    if groups == 1:
+        return [load(0, waits, tells)]
+    last = tuple(replace(event, when="last") for event in tells)
+    rest = Loop(body=(load(1, (), last),), count=int(groups) - 1, index="group")
+    return [load(0, waits), rest]
+
+
+def expand(
+    plan: Plan,
+    phase: str,
+    rows: int,
+    first_group: int,
+    fields: dict[str, int | str | At],
+    *,
+    waits: tuple[Event, ...] = (),
+    tells: Event | None = None,
+    release: bool = False,
+) -> list[Step | Loop]:
+    """Multiply rows of weights by the tile, as many as the array has at a time.
+
+    Within two loops. With ``waits`` and ``release`` groups at the ends stand alone.
+
+    Parameters
+    ----------
+    plan : Plan
+    phase : str
+    rows : int
+        Rows of weights.
+    first_group : int
+        Group of ``rows`` of the array in the activation buffer where they begin.
+    fields : dict
+        ``target``; ``k`` and ``n``, or what stands for them; ``b`` and ``c`` of the first group.
+    waits : tuple of Event
+        Of the first group.
+    tells : Event, optional
+        Of the last group.
+    release : bool
+        The last group releases the tile.
+    """
+    size, steps = int(plan.hardware.rows), fields["k"]
+    assert isinstance(steps, int)
+    # What lies between the first elements that two rows of the array make.
+    distance = 1 if fields["target"] == "lanes" else 1 << plan.product_bits
+    start = fields["c"]
+    assert isinstance(start, int)
+
+    def step(
+        group: int,
+        *,
+        waits: tuple[Event, ...] = (),
+        tells: tuple[Event, ...] = (),
+        looped: bool = False,
+    ) -> Step:
+        taken = min(size, rows - group * size)
+        row = {"c_stride2": plan.hardware.rows * distance} if looped else {}
+        return Step(
+            instruction="MATMUL",
+            phase=phase,
+            what=f"{taken} rows of weights times the tile",
+            fields={
+                "mode": "expand",
+                "source": "projection_lanes",
+                "constant": plan.constants["products"],
+                "rows": taken,
+                "a": plan.lanes(
+                    "weights",
+                    (first_group + group) * steps,
+                    strides=(0, 0, steps << plan.lane_bits) if looped else (),
+                ),
+                **fields,
+                "c": start + group * plan.hardware.rows * distance,
+                **row,
+            },
+            waits=waits,
+            tells=tells,
+        )
+
+    groups = -(-rows // size)
+    alone = {*([0] if waits else []), *([groups - 1] if release or rows % size else [])}
+    last = (tells,) if tells else ()
+    body: list[Step | Loop] = []
+    middle = [group for group in range(groups) if group not in alone]
+    for group in range(groups):
+        if group in alone:
+            made = step(
+                group,
+                waits=waits if group == 0 else (),
+                tells=last if group == groups - 1 else (),
+            )
+            if release and group == groups - 1:
+                made = replace(made, fields={**made.fields, "release": 1})
+            body.append(made)
+        elif group == middle[0]:
+            ended = groups - 1 in middle
+            told = tuple(replace(event, when="last") for event in last) if ended else ()
+            inner = step(group, looped=True, tells=told)
+            body.append(Loop(body=(inner,), count=len(middle), index="group"))
+    return body
