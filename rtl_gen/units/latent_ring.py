@@ -271,7 +271,7 @@ class LatentRing(wiring.Component):
         held = Signal(8 * config.columns, reset_less=True)
         m.d.sync += held.eq(Cat(r_port.data for r_port in banks))
         if products:
-            with m.If(delay(m, self.read.product, 2, "product")):
+            with m.If(delay(m, self.read.product, 2, "is_product")):
                 m.d.sync += held.eq(Cat(port.data for port in products))
 
         # Cycle 3: lane i is in bank (index + i) mod C, by column and by row.
