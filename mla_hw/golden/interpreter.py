@@ -378,7 +378,7 @@ class Machine:
         if (offset, size) not in self._decoded:
             raw = self.memory[offset : offset + size].reshape(tiles, 2 + steps, columns)
             constants = raw[:, :2].reshape(tiles, -1).copy().view("<i2").ravel()
-            weights = raw[:, 2:].view(np.int8).transpose(1, 0, 2).reshape(steps, -1)
+            weights = raw[:, 2:].view(np.int8).transpose(1, 0, 2).reshape(steps, tiles * columns)
             self._decoded[offset, size] = weights.astype(np.float64), constants.astype(np.int64)
         return self._decoded[offset, size]
 

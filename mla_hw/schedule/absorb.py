@@ -185,7 +185,7 @@ def _queries(plan: Plan) -> list[Step | Loop]:
     ]
 
 
-def rotated_queries(plan: Plan) -> list[Step | Loop]:
+def rotated_queries(plan: Plan, *, tells: tuple[Event, ...] = ()) -> list[Step | Loop]:
     """Make the RoPE part of all heads' queries, and rotate it."""
     config = plan.config
     rope, heads = config.qk_rope_head_dim, config.num_attention_heads
@@ -197,7 +197,7 @@ def rotated_queries(plan: Plan) -> list[Step | Loop]:
         waits=(Event("q_pe"),),
         tells=(Event("q_rope"),),
     )
-    return [*unrotated_queries(plan, tells=(Event("q_pe"),)), rotate]
+    return [*unrotated_queries(plan, tells=(Event("q_pe"), *tells)), rotate]
 
 
 def unrotated_queries(plan: Plan, *, tells: tuple[Event, ...]) -> list[Step]:
@@ -235,15 +235,29 @@ def _absorbed_queries(plan: Plan, heads: range, *, first_pass: bool) -> list[Ste
     return body
 
 
-def values(plan: Plan, heads: range, *, last_pass: bool) -> list[Step | Loop]:
-    """Make ctx[h] = context / sum, then o[h] = W_UV[h] ctx[h], head by head."""
+def values(
+    plan: Plan, heads: range, *, last_pass: bool, passed: Event | None = None
+) -> list[Step | Loop]:
+    """Make ctx[h] = context / sum, then o[h] = W_UV[h] ctx[h], head by head.
+
+    Parameters
+    ----------
+    plan : Plan
+    heads : range
+        Of the pass.
+    last_pass : bool
+    passed : Event, optional
+        What ends the pass where another one follows.
+    """
     kv, v_dim = plan.config.kv_lora_rank, plan.config.v_head_dim
     rows, lanes = int(plan.hardware.rows), int(plan.hardware.lanes)
     lane_bits = (lanes - 1).bit_length()
     tiles = (WeightTiles(projection="o", head=head, channels=v_dim, steps=kv) for head in heads)
     body: list[Step | Loop] = [stream(plan, "uv", *tiles)]
     for start in range(0, len(heads), lanes):
-        last = last_pass and start + lanes >= len(heads)
+        done: tuple[Event, ...] = ()
+        if start + lanes >= len(heads) and (ends := DRAINED if last_pass else passed):
+            done = (Event(ends.name, "last"),)
         members = heads[start : start + lanes]
         group, row = divmod(start, rows)
         ctx = plan.lanes("ctx", group * kv, row, strides=(1,))
@@ -276,7 +290,7 @@ def values(plan: Plan, heads: range, *, last_pass: bool) -> list[Step | Loop]:
                 "c": At("o", members[0] * v_dim, (v_dim,)),
             },
             waits=(Event("ctx"),),
-            tells=(Event(DRAINED.name, "last"),) if last else (),
+            tells=done,
         )
         body.append(Loop(body=(normalize, product), count=len(members), index="row"))
     return body

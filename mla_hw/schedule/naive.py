@@ -143,8 +143,8 @@ def _tiles(plan: Plan) -> Loop:
     first = plan.row_groups(values)
     body = (
         tile,
-        *expand(plan, "uv", values, 0, {**fields, "c": 0}),
-        *expand(plan, "uk", keys, first, {**fields, "c": values}, tells=DRAINED),
+        *expand(plan, "uv", values, 0, {**fields, "c": 0}, level=2),
+        *expand(plan, "uk", keys, first, {**fields, "c": values}, level=2, tells=DRAINED),
         *(score, softmax, context),
     )
     return Loop(body=body, count=None, index="tile")

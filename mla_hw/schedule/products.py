@@ -72,13 +72,14 @@ def expand(
     first_group: int,
     fields: dict[str, int | str | At],
     *,
+    level: int,
     waits: tuple[Event, ...] = (),
     tells: Event | None = None,
     release: bool = False,
 ) -> list[Step | Loop]:
     """Multiply rows of weights by the tile, as many as the array has at a time.
 
-    Within two loops. With ``waits`` and ``release`` groups at the ends stand alone.
+    With ``waits`` and ``release`` groups at the ends stand alone, the others are a loop.
 
     Parameters
     ----------
@@ -90,6 +91,8 @@ def expand(
         Group of ``rows`` of the array in the activation buffer where they begin.
     fields : dict
         ``target``; ``k`` and ``n``, or what stands for them; ``b`` and ``c`` of the first group.
+    level : int
+        Loops around it.
     waits : tuple of Event
         Of the first group.
     tells : Event, optional
@@ -112,7 +115,7 @@ def expand(
         looped: bool = False,
     ) -> Step:
         taken = min(size, rows - group * size)
-        row = {"c_stride2": plan.hardware.rows * distance} if looped else {}
+        row = {f"c_stride{level}": plan.hardware.rows * distance} if looped else {}
         return Step(
             instruction="MATMUL",
             phase=phase,
@@ -125,7 +128,7 @@ def expand(
                 "a": plan.lanes(
                     "weights",
                     (first_group + group) * steps,
-                    strides=(0, 0, steps << plan.lane_bits) if looped else (),
+                    strides=(*(0,) * level, steps << plan.lane_bits) if looped else (),
                 ),
                 **fields,
                 "c": start + group * plan.hardware.rows * distance,

@@ -13,13 +13,19 @@ from mla_hw.schedule.naive import naive_steps
 from mla_hw.schedule.operands import alive, resolve_operands
 from mla_hw.schedule.placement import Placement, place
 from mla_hw.schedule.plan import Plan
+from mla_hw.schedule.recompute import recompute_steps
 from mla_hw.schedule.reuse import reuse_steps
 from mla_hw.schedule.schedule import Body, Schedule
 from mla_hw.schedule.sizes import core_config
 
 __all__ = ["SCHEMES", "check_scheme", "schedule_layer"]
 
-_STEPS = {"absorb": absorb_steps, "reuse": reuse_steps, "naive": naive_steps}
+_STEPS = {
+    "absorb": absorb_steps,
+    "reuse": reuse_steps,
+    "recompute": recompute_steps,
+    "naive": naive_steps,
+}
 #: Schemes that there are programs for.
 SCHEMES = tuple(_STEPS)
 
