@@ -2,7 +2,7 @@
 
 from mla_hw.hardware import CoreConfig
 
-__all__ = ["ODD", "SMALL", "WIDE", "small_core"]
+__all__ = ["ODD", "PRODUCTS", "SMALL", "TOKENS", "WIDE", "small_core"]
 
 
 def small_core(**overrides) -> CoreConfig:
@@ -52,4 +52,16 @@ WIDE = small_core(
     kv_lora_rank=16,
     qk_rope_head_dim=8,
     ring_blocks=4,
+)
+#: Product rows beside the ring.
+PRODUCTS = small_core(product_blocks=5, product_words=2)
+#: The same with a token's value and key, neither of which fills its words; odd rows.
+TOKENS = small_core(
+    rows=3,
+    accumulator_lanes=1,
+    heads=3,
+    product_blocks=5,
+    product_words=4,
+    product_values=6,
+    product_keys=7,
 )

@@ -7,7 +7,7 @@ need them.
 """
 
 from mla_hw.schedule.attention import attention_steps
-from mla_hw.schedule.plan import DRAINED, Plan
+from mla_hw.schedule.plan import DRAINED, LOADED, Plan
 from mla_hw.schedule.projections import project, project_whole, stream
 from mla_hw.schedule.schedule import At, Event, Loop, Step, WeightTiles
 
@@ -71,15 +71,24 @@ def inputs(plan: Plan) -> list[Step | Loop]:
             "n": -(-2 * config.hidden_size // port),
             "c": At("x"),
         },
-        tells=(Event("x"),),
+        tells=(LOADED,),
     )
     return [constants, table, x]
 
 
-def down_projections(plan: Plan) -> list[Step | Loop]:
-    """Projections of x, but those of the queries where they are not compressed."""
+def down_projections(plan: Plan, *, tells: tuple[Event, ...] = ()) -> list[Step | Loop]:
+    """Projections of x, but those of the queries where they are not compressed.
+
+    Parameters
+    ----------
+    plan : Plan
+    tells : tuple of Event
+        Told when the place of x is free, as soon as it is, or at once where it will not be.
+    """
     config = plan.config
-    loaded: tuple[Event, ...] = (Event("x"),)
+    # Queries that are not compressed come from x, so that it stays where it is.
+    early, late = ((), tells) if plan.compressed else (tells, ())
+    loaded: tuple[Event, ...] = (LOADED,)
     steps: list[Step | Loop] = []
     if config.q_lora_rank is not None:
         told = (Event("q_down"),)
@@ -88,10 +97,10 @@ def down_projections(plan: Plan) -> list[Step | Loop]:
         )
         loaded = ()
     steps += project_whole(
-        plan, "kv_a", "kv_latent", config.kv_lora_rank, "x", "scratch", waits=loaded
+        plan, "kv_a", "kv_latent", config.kv_lora_rank, "x", "scratch", waits=loaded, tells=early
     )
     steps += project_whole(
-        plan, "kv_a", "k_pe", config.qk_rope_head_dim, "x", "scratch", tells=(Event("kv"),)
+        plan, "kv_a", "k_pe", config.qk_rope_head_dim, "x", "scratch", tells=(Event("kv"), *late)
     )
     if config.q_lora_rank is not None:
         steps.append(
@@ -185,7 +194,7 @@ def _queries(plan: Plan) -> list[Step | Loop]:
     ]
 
 
-def rotated_queries(plan: Plan, *, tells: tuple[Event, ...] = ()) -> list[Step | Loop]:
+def rotated_queries(plan: Plan) -> list[Step | Loop]:
     """Make the RoPE part of all heads' queries, and rotate it."""
     config = plan.config
     rope, heads = config.qk_rope_head_dim, config.num_attention_heads
@@ -197,15 +206,17 @@ def rotated_queries(plan: Plan, *, tells: tuple[Event, ...] = ()) -> list[Step |
         waits=(Event("q_pe"),),
         tells=(Event("q_rope"),),
     )
-    return [*unrotated_queries(plan, tells=(Event("q_pe"), *tells)), rotate]
+    return [*unrotated_queries(plan), rotate]
 
 
-def unrotated_queries(plan: Plan, *, tells: tuple[Event, ...]) -> list[Step]:
+def unrotated_queries(plan: Plan) -> list[Step]:
     """Make the RoPE part of all heads' queries."""
     phase, source = plan.query
     channels = plan.config.num_attention_heads * plan.config.qk_rope_head_dim
     waits = (Event("c_q"),) if plan.compressed else ()
-    return project_whole(plan, phase, "q_pe", channels, source, "scratch", waits=waits, tells=tells)
+    return project_whole(
+        plan, phase, "q_pe", channels, source, "scratch", waits=waits, tells=(Event("q_pe"),)
+    )
 
 
 def _absorbed_queries(plan: Plan, heads: range, *, first_pass: bool) -> list[Step | Loop]:

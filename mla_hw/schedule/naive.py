@@ -8,7 +8,7 @@ of the keys and the scale of each token stay where they are in the latent ring.
 """
 
 from mla_hw.schedule.absorb import cache_row, down_projections, inputs, output, unrotated_queries
-from mla_hw.schedule.plan import DRAINED, Plan
+from mla_hw.schedule.plan import DRAINED, LOADED, Plan
 from mla_hw.schedule.products import expand, load_rows
 from mla_hw.schedule.projections import project, stream
 from mla_hw.schedule.schedule import At, Event, Loop, Step, WeightTiles
@@ -28,15 +28,14 @@ def naive_steps(plan: Plan) -> list[Step | Loop]:
         groups,
         config.kv_lora_rank,
         waits=(_FREE,),
-        tells=(Event("weights"),),
+        tells=(LOADED,),
     )
     head = [*weights, *_query(plan), _tiles(plan), _normalize(plan)]
     return [
         *inputs(plan),
-        *down_projections(plan),
+        *down_projections(plan, tells=(_FREE,)),
         *cache_row(plan),
-        # The weights may lie where x did.
-        *unrotated_queries(plan, tells=(Event("q_pe"), _FREE)),
+        *unrotated_queries(plan),
         Loop(body=tuple(head), count=int(config.num_attention_heads), index="head"),
         *output(plan, Event("o"), (_FREE,)),
     ]
@@ -79,7 +78,7 @@ def _query(plan: Plan) -> list[Step | Loop]:
             "c": plan.lanes("q_nope", 0),
         },
         # Not for itself: it is the array's last instruction ahead of the tiles.
-        waits=(Event("weights"), Event("q_rope")),
+        waits=(LOADED, Event("q_rope")),
     )
     return [stream(plan, phase, *tiles, looped=True), rotate, product]
 
@@ -133,7 +132,7 @@ def _tiles(plan: Plan) -> Loop:
             "release": 1,
         },
         waits=(Event("probabilities"),),
-        tells=(Event("context", "last"), Event(_FREE.name, "last")),
+        tells=(Event("context", "last"),),
     )
     fields: dict[str, int | str | At] = {
         "target": "lanes",
@@ -141,10 +140,11 @@ def _tiles(plan: Plan) -> Loop:
         "tile_n": 1,
     }
     first = plan.row_groups(values)
+    made = (DRAINED, Event(_FREE.name, "last"))
     body = (
         tile,
         *expand(plan, "uv", values, 0, {**fields, "c": 0}, level=2),
-        *expand(plan, "uk", keys, first, {**fields, "c": values}, level=2, tells=DRAINED),
+        *expand(plan, "uk", keys, first, {**fields, "c": values}, level=2, tells=made),
         *(score, softmax, context),
     )
     return Loop(body=body, count=None, index="tile")

@@ -6,11 +6,13 @@ from mla_hw.schedule.dimension import named
 from mla_hw.schedule.placement import Buffer
 from mla_hw.schedule.schedule import At, Event, OperandRows
 
-__all__ = ["DRAINED", "Plan"]
+__all__ = ["DRAINED", "LOADED", "Plan"]
 
 #: From array to array: the array starts a product before the one ahead of it has left, so one
 #: that reads what the other makes has to wait.
 DRAINED = Event("drained")
+#: From reader to array: what the activation buffer gets from memory.
+LOADED = Event("loaded")
 
 
 class Plan:

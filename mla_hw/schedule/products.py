@@ -74,12 +74,12 @@ def expand(
     *,
     level: int,
     waits: tuple[Event, ...] = (),
-    tells: Event | None = None,
+    tells: tuple[Event, ...] = (),
     release: bool = False,
 ) -> list[Step | Loop]:
     """Multiply rows of weights by the tile, as many as the array has at a time.
 
-    With ``waits`` and ``release`` groups at the ends stand alone, the others are a loop.
+    A group at an end stands alone where something holds for it only; the others are a loop.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ def expand(
         Loops around it.
     waits : tuple of Event
         Of the first group.
-    tells : Event, optional
-        Of the last group.
+    tells : tuple of Event
+        Of the last group; ``last`` is that of the loop around it.
     release : bool
         The last group releases the tile.
     """
@@ -139,8 +139,8 @@ def expand(
         )
 
     groups = -(-rows // size)
-    alone = {*([0] if waits else []), *([groups - 1] if release or rows % size else [])}
-    last = (tells,) if tells else ()
+    ends = release or rows % size or any(event.when == "last" for event in tells)
+    alone = {*([0] if waits else []), *([groups - 1] if ends else [])}
     body: list[Step | Loop] = []
     middle = [group for group in range(groups) if group not in alone]
     for group in range(groups):
@@ -148,14 +148,15 @@ def expand(
             made = step(
                 group,
                 waits=waits if group == 0 else (),
-                tells=last if group == groups - 1 else (),
+                tells=tells if group == groups - 1 else (),
             )
             if release and group == groups - 1:
                 made = replace(made, fields={**made.fields, "release": 1})
             body.append(made)
         elif group == middle[0]:
-            ended = groups - 1 in middle
-            told = tuple(replace(event, when="last") for event in last) if ended else ()
+            told: tuple[Event, ...] = ()
+            if groups - 1 in middle:
+                told = tuple(replace(event, when="last") for event in tells)
             inner = step(group, looped=True, tells=told)
             body.append(Loop(body=(inner,), count=len(middle), index="group"))
     return body

@@ -14,7 +14,7 @@ from mla_hw.schedule.absorb import (
     values,
 )
 from mla_hw.schedule.attention import attention_steps
-from mla_hw.schedule.plan import DRAINED, Plan
+from mla_hw.schedule.plan import DRAINED, LOADED, Plan
 from mla_hw.schedule.products import expand, load_rows
 from mla_hw.schedule.projections import project, stream
 from mla_hw.schedule.schedule import OPERANDS, At, Event, Loop, Step, WeightTiles
@@ -29,12 +29,17 @@ _PASSED = Event("pass_done")
 
 def recompute_steps(plan: Plan) -> list[Step | Loop]:
     """Return the steps of one decode step."""
-    # The weights may lie where x did.
-    queries = rotated_queries(plan, tells=(_FREE,))
-    body = [*inputs(plan), *down_projections(plan), *cache_row(plan), *queries]
+    body = [
+        *inputs(plan),
+        *down_projections(plan, tells=(_FREE,)),
+        *cache_row(plan),
+        *rotated_queries(plan),
+    ]
     for number, heads in enumerate(plan.passes):
         body += _latent_queries(plan, heads, first_pass=number == 0)
-        body += attention_steps(plan, heads, first_pass=number == 0)
+        # q_lat of all groups but the last one has been waited for by what was made behind it.
+        drained = len(plan.groups(heads)) - 1
+        body += attention_steps(plan, heads, first_pass=number == 0, drained=drained)
         body += values(plan, heads, last_pass=number + 1 == len(plan.passes), passed=_PASSED)
     return [*body, *output(plan, stream_waits=(_FREE,))]
 
@@ -76,7 +81,7 @@ def _factors(plan: Plan, members: range, waits: tuple[Event, ...]) -> list[Step 
         WeightTiles(projection="q_lat", head=head, channels=kv, steps=0) for head in members
     )
     return [
-        *load_rows(plan, groups, nope, waits=waits, tells=(Event("weights"),), first=members[0]),
+        *load_rows(plan, groups, nope, waits=waits, tells=(LOADED,), first=members[0]),
         tile,
         stream(plan, "uk", *constants, looped=True),
     ]
@@ -106,8 +111,8 @@ def _product(plan: Plan, group: int, *, last_group: bool) -> list[Step | Loop]:
                 **stride,
             },
             level=2 if looped else 1,
-            waits=(Event("weights"),) if first else (),
-            tells=DRAINED,
+            waits=(LOADED,) if first else (),
+            tells=(DRAINED,),
             release=last,
         )
         half = "vector" if plan.compressed else "projection"

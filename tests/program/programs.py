@@ -55,6 +55,20 @@ SHAPES = {
         "reuse",
     ),
     "reuse, one pass": ("small-v2lite", HardwareConfig(rows=3, columns=4), None, "reuse"),
+    "recompute, two passes": (
+        "tiny-v3",
+        HardwareConfig(rows=2, columns=4, port_bytes=4, accumulator_lanes=1, tile_tokens=16),
+        1,
+        "recompute",
+    ),
+    "recompute, two words": (
+        "small-v2lite",
+        HardwareConfig(rows=5, columns=32, port_bytes=16),
+        None,
+        "recompute",
+    ),
+    "naive": ("tiny-v3", HardwareConfig(rows=3, columns=8), None, "naive"),
+    "naive, wide": ("small-v2lite", HardwareConfig(rows=32, columns=16), None, "naive"),
 }
 _SEMAPHORE_FIELDS = ("wait", "once", "post", "final")
 

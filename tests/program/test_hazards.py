@@ -89,7 +89,7 @@ def without_semaphore(program, name):
 @pytest.mark.parametrize(
     ("semaphore", "message"),
     [
-        ("x", "reads constants that instruction 0 (LOAD) writes"),
+        ("loaded", "reads constants that instruction 0 (LOAD) writes"),
         ("q_down", "reads scratch that instruction 4 (MATMUL) writes"),
         ("c_q", "reads vector that instruction 9 (NORM) writes"),
         ("row", "reads row that instruction 12 (PACK) writes"),
@@ -109,7 +109,7 @@ def test_messages_name_the_use(semaphore, message):
 
 def test_credits_of_the_dispatcher_say_nothing():
     program, core = scheduled("one pass")
-    semaphore = program.semaphores.index("x")
+    semaphore = program.semaphores.index("loaded")
     spoilt = without(program, [(2, "post", semaphore)])
     spoilt = insert(spoilt, 0, Instruction.make("POST", post=1 << semaphore))
     verify_program(spoilt)

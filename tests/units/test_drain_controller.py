@@ -12,8 +12,8 @@ from mla_hw.cycles.drain_controller import (
 from mla_hw.cycles.matmul_sequencer import STEP_LATENCY, TILE_LATENCY
 from mla_hw.cycles.systolic_array import DRAIN_TIMING, result_latency
 from rtl_gen.units.drain_controller import DrainController
-from tests.configs import ODD, SMALL, WIDE, small_core
-from tests.matmul import MODES, TARGETS
+from tests.configs import ODD, PRODUCTS, SMALL, TOKENS, WIDE, small_core
+from tests.matmul import MODES, TARGETS, modes
 from tests.streams import convert, simulate
 
 CONFIGS = {
@@ -22,6 +22,8 @@ CONFIGS = {
     "wide": WIDE,
     "one_row": small_core(rows=1, accumulator_lanes=1, heads=1, columns=2, ring_blocks=9),
     "more_lanes_than_columns": small_core(rows=6, accumulator_lanes=3, heads=6, columns=2),
+    "products": PRODUCTS,
+    "tokens": TOKENS,
 }
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
@@ -29,7 +31,11 @@ configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def make_tiles(config):
     """Tiles of all kinds: each with the cycle of its announcement, mostly as soon as may be."""
     rng = np.random.default_rng(0)
-    kinds = [(mode, target) for mode in MODES for target in ("output", "lanes")]
+    kinds = [
+        (mode, target)
+        for mode in modes(config)
+        for target in ("row" if mode == "expand" else "output", "lanes")
+    ]
     tiles, now = [], 2
     for number in range(24):
         mode, target = kinds[rng.integers(len(kinds))]
@@ -48,6 +54,8 @@ def make_tiles(config):
             "block": rng.integers(config.ring_blocks),
             "element": rng.integers(2),
         }
+        if config.product_blocks:
+            tile["factor"] = rng.integers(1 << 15)
         tiles.append((now, {name: int(value) for name, value in tile.items()}))
         now += drain_cycles(config, mode, int(tile["rows"])) + int(rng.choice([0, 0, 3]))
     return tiles
@@ -89,6 +97,17 @@ def expected(config, tiles):
                         **shifts,
                     }
                     payloads.append((now, "requantize", 0, fields))
+                elif mode == "expand":
+                    row_step, column_step = 1, 1 << config.product_bits
+                    if TARGETS[tile["target"]] == "row":
+                        row_step, column_step = column_step, row_step
+                    fields |= {
+                        "target": TARGETS.index("row"),
+                        "element": tile["element"] + row * row_step + column * column_step,
+                        "factor": tile["factor"],
+                        **shifts,
+                    }
+                    payloads.append((now, "requantize", 0, fields))
                 elif mode == "score":
                     token = tile["index"] * config.columns + column
                     address = tile["element"] + row * config.tile_limit + column
@@ -103,7 +122,7 @@ def expected(config, tiles):
                     }
                     payloads.append((now, "score", 0, fields))
                 else:
-                    address = tile["element"] + slot * config.kv_lora_rank + column
+                    address = tile["element"] + slot * config.value_channels + column
                     fields |= {"head": head, "address": address}
                     payloads.append((now, "context", lane, fields))
     return payloads, dones

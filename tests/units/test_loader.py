@@ -14,7 +14,7 @@ from mla_hw.cycles.loader import (
 from mla_hw.errors import ConfigError
 from mla_hw.golden.loader import ELEMENT_BYTES, LOAD_TARGETS, load_elements, spread_places
 from rtl_gen.units.loader import Loader
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import ODD, PRODUCTS, SMALL, TOKENS, WIDE, small_core
 from tests.streams import convert, feed, simulate
 
 CONFIGS = {
@@ -24,6 +24,19 @@ CONFIGS = {
     "one_lane": small_core(rows=1, accumulator_lanes=1, heads=1),
     "narrow_port": small_core(rows=12, accumulator_lanes=12, heads=12, port_bytes=4),
     "wide_port": small_core(rows=5, accumulator_lanes=5, heads=5, port_bytes=32),
+    "products": PRODUCTS,
+    "tokens": TOKENS,
+    "products_wide_port": small_core(
+        rows=5,
+        accumulator_lanes=5,
+        heads=5,
+        port_bytes=32,
+        product_blocks=1,
+        product_words=1,
+    ),
+    "products_one_lane": small_core(
+        rows=1, accumulator_lanes=1, heads=1, product_blocks=1, product_words=1
+    ),
 }
 PAUSES = {"full_speed": [0], "throttled": [0, 1, 7, 0, 0, 3]}
 ENTRIES = ("table", "constants", "program")
@@ -37,6 +50,8 @@ def loads_for(config, rng):
         "constants": config.constants,
         "program": 12 * config.program_depth,
     }
+    if config.product_blocks:
+        capacity["lanes"] = config.activation_depth << config.lane_bits
     loads = []
     for target, size in capacity.items():
         width = elements_per_write(config, target)
@@ -57,13 +72,26 @@ def expected_writes(config, load):
     if target == "spread":
         places = zip(*spread_places(destination, elements, config.spread_bits), strict=True)
         return [(target, *place, value) for place, value in zip(places, values, strict=True)]
+    if target == "lanes":
+        places = zip(*spread_places(destination, elements, config.lane_bits), strict=True)
+        return [
+            ("spread", address, lane, value)
+            for (address, lane), value in zip(places, values, strict=True)
+            if lane < config.rows
+        ]
     return [(target, destination + index, None, value) for index, value in enumerate(values)]
 
 
 def write_cycles(config, load):
     """Return how many cycles of writes a LOAD has."""
-    target, _, elements, _ = load
-    return -(-elements // elements_per_write(config, target))
+    target, destination, elements, _ = load
+    width = elements_per_write(config, target)
+    writes = range(0, elements, width)
+    if target != "lanes":
+        return len(writes)
+    # Nothing is written where all lanes are beyond the array's rows.
+    lanes = 1 << config.lane_bits
+    return sum((destination + first) % lanes < config.rows for first in writes)
 
 
 def beats_of(config, load):
@@ -153,7 +181,7 @@ def test_cycles_follow_the_model(config):
 
 @pytest.mark.parametrize("target", LOAD_TARGETS)
 def test_latency_and_throughput(target):
-    config = CONFIGS["wide_port"]
+    config = CONFIGS["products_wide_port"]
     per_beat = config.port_bytes // ELEMENT_BYTES[target]
     elements = min(3 * per_beat, 3 if target == "table" else 16)
     memory = bytes(range(config.port_bytes)) * -(-elements // per_beat)
