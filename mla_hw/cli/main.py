@@ -131,7 +131,7 @@ def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--scheme",
         default="absorb",
-        metavar="absorb|reuse",
+        metavar="absorb|reuse|recompute|naive",
         help="how MLA is decoded (default: absorb)",
     )
     command.add_argument("--no-image", action="store_true", help="leave image.bin out")

@@ -107,10 +107,22 @@ def _place(plan: Plan) -> tuple[Body, Placement]:
             int(hardware.activation_bytes),
             "bytes",
             "activation buffer",
-            "raise activation_bytes (--hardware)",
+            _more_activation(plan, placement),
         )
     check_memories(plan, placement)
     return body, placement
+
+
+def _more_activation(plan: Plan, placement: Placement) -> str:
+    """Say what mends an activation buffer that is too small."""
+    hint = "raise activation_bytes (--hardware)"
+    if not plan.operands:
+        return hint
+    held = 2 * plan.hardware.rows * placement["weights"].words
+    return (
+        f"{held} bytes of a half are one head's weights, which --scheme {plan.scheme} multiplies "
+        f"from there and --scheme absorb does not; {hint}"
+    )
 
 
 def _schedule(plan: Plan, multiplier: str) -> Schedule:

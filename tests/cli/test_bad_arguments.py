@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from dataclasses import replace
 from types import SimpleNamespace
@@ -72,6 +73,23 @@ def test_activation_buffer_without_room_for_a_group(command, hardware):
     assert message.endswith("raise activation_bytes (--hardware)")
     needed = message.split()[3]
     command.generates("tiny-v3", "--hardware", hardware(f"activation_bytes: {needed}\n"))
+
+
+@pytest.mark.usefixtures("_without_verilog")
+@pytest.mark.parametrize("scheme", ["recompute", "naive"])
+def test_activation_buffer_without_room_for_the_weights_of_a_head(command, hardware, scheme):
+    arguments = ("tiny-v3", "--scheme", scheme, "--hardware")
+    message = command.refuses(*arguments, hardware("activation_bytes: 2048\n"))
+    match = re.fullmatch(
+        r"activation buffer: needs (\d+) bytes, has 2048 \(\d+ too many\); (\d+) bytes of a half "
+        rf"are one head's weights, which --scheme {scheme} multiplies from there and --scheme "
+        r"absorb does not; raise activation_bytes \(--hardware\)",
+        message,
+    )
+    # Two halves of two bytes per lane; rows of the array times steps, in tiny-v3.
+    weights = {"recompute": 48 * 16, "naive": (16 + 16) * 32}[scheme]
+    assert int(match[2]) == 2 * weights < int(match[1])
+    command.generates(*arguments, hardware(f"activation_bytes: {match[1]}\n"))
 
 
 def largest_context(message, available):

@@ -77,7 +77,7 @@ def float_decode(name, scheme, *, constants=None):
         step = 2.0 ** (constants["product_pre"] + constants["product_post"])
         step /= constants["product_factor"]
     if scheme == "naive":
-        key, value = np.einsum("hnk,tk->thn", w_uk, c_kv), np.einsum("hvk,tk->thv", w_uv, c_kv)
+        key, value = np.einsum("hck,tk->thc", w_uk, c_kv), np.einsum("hck,tk->thc", w_uv, c_kv)
         if constants:
             # Relative to the row of weights and to the token, as the operands are.
             level = np.abs(c_kv).max(1)[:, None, None] / 127
@@ -96,7 +96,7 @@ def float_decode(name, scheme, *, constants=None):
         merged = int8(columns.astype(float) @ rows, step) * unit[..., None]
     query = np.einsum("hki,ti->thk", merged, values[source])
     key = np.broadcast_to(c_kv[:, None], (len(c_kv), len(merged), c_kv.shape[1]))
-    value = np.einsum("hvk,tk->thv", w_uv, c_kv)
+    value = np.einsum("hck,tk->thc", w_uv, c_kv)
     return attend(config, values, operands["W_O"], query, key, value)
 
 
