@@ -22,7 +22,7 @@ _FREE = Event("weights_free")
 def naive_steps(plan: Plan) -> list[Step | Loop]:
     """Return the steps of one decode step."""
     config = plan.config
-    groups = sum(map(plan.row_groups, (config.v_head_dim, config.qk_nope_head_dim)))
+    groups = plan.row_groups(config.v_head_dim) + plan.row_groups(config.qk_nope_head_dim)
     weights = load_rows(
         plan,
         groups,
@@ -36,7 +36,7 @@ def naive_steps(plan: Plan) -> list[Step | Loop]:
         *down_projections(plan, tells=(_FREE,)),
         *cache_row(plan),
         *unrotated_queries(plan),
-        Loop(body=tuple(head), count=int(config.num_attention_heads), index="head"),
+        Loop(body=tuple(head), count=config.num_attention_heads, index="head"),
         *output(plan, Event("o"), (_FREE,)),
     ]
 

@@ -31,8 +31,6 @@ class Plan:
 
     Attributes
     ----------
-    passes : tuple of range
-        Heads of each pass.
     constants : dict
         Index of every 32-bit layer constant.
     lane_bits, spread_bits : int
@@ -51,14 +49,15 @@ class Plan:
         self.scheme = scheme
         self.lane_bits = (hardware.rows - 1).bit_length()
         self.spread_bits = hardware.rows.bit_length() - 1
-        heads, width = config.num_attention_heads, pass_groups * hardware.rows
-        if scheme == "naive":
-            # Keys and values of one head at a time, which need one row of the array.
-            width = 1
-        self.passes = tuple(
-            range(start, min(start + width, heads)) for start in range(0, heads, width)
-        )
         self.constants = {name: index for index, name in enumerate(self._constant_names())}
+
+    @property
+    def passes(self) -> tuple[range, ...]:
+        """Heads of each pass."""
+        heads = int(self.config.num_attention_heads)
+        # Keys and values are made of one head at a time, whose products take one row of the array.
+        width = 1 if self.scheme == "naive" else int(self.pass_groups * self.hardware.rows)
+        return tuple(range(start, min(start + width, heads)) for start in range(0, heads, width))
 
     @property
     def compressed(self) -> bool:
@@ -92,7 +91,7 @@ class Plan:
     def _constant_names(self) -> tuple[str, ...]:
         # Epsilon takes two words.
         inner = ("epsilon_q", "epsilon_q+") if self.compressed else ()
-        products = ("products",) if self.operands else ()
+        products = ("products",) if self.products else ()
         return (
             *self.projections,
             *("score", "context", "key", "epsilon_kv", "epsilon_kv+"),
@@ -134,7 +133,7 @@ class Plan:
             return {
                 "product_blocks": -(-self.tile_limit // columns),
                 # A power of two, so that an element's address needs no product.
-                "product_words": 1 << int(words - 1).bit_length(),
+                "product_words": words + ((1 << int(words - 1).bit_length()) - int(words)),
                 "product_values": config.v_head_dim,
                 "product_keys": config.qk_nope_head_dim,
             }

@@ -61,7 +61,7 @@ def load_rows(
     if groups == 1:
         return [load(0, waits, tells)]
     last = tuple(replace(event, when="last") for event in tells)
-    rest = Loop(body=(load(1, (), last),), count=int(groups) - 1, index="group")
+    rest = Loop(body=(load(1, (), last),), count=groups - 1, index="group")
     return [load(0, waits), rest]
 
 
@@ -113,6 +113,7 @@ def expand(
         waits: tuple[Event, ...] = (),
         tells: tuple[Event, ...] = (),
         looped: bool = False,
+        release: bool = False,
     ) -> Step:
         taken = min(size, rows - group * size)
         row = {f"c_stride{level}": plan.hardware.rows * distance} if looped else {}
@@ -133,30 +134,22 @@ def expand(
                 **fields,
                 "c": start + group * plan.hardware.rows * distance,
                 **row,
+                **({"release": 1} if release else {}),
             },
             waits=waits,
             tells=tells,
         )
 
-    groups = -(-rows // size)
-    ends = release or rows % size or any(event.when == "last" for event in tells)
-    alone = {*([0] if waits else []), *([groups - 1] if ends else [])}
-    body: list[Step | Loop] = []
-    middle = [group for group in range(groups) if group not in alone]
-    for group in range(groups):
-        if group in alone:
-            made = step(
-                group,
-                waits=waits if group == 0 else (),
-                tells=tells if group == groups - 1 else (),
-            )
-            if release and group == groups - 1:
-                made = replace(made, fields={**made.fields, "release": 1})
-            body.append(made)
-        elif group == middle[0]:
-            told: tuple[Event, ...] = ()
-            if groups - 1 in middle:
-                told = tuple(replace(event, when="last") for event in tells)
-            inner = step(group, looped=True, tells=told)
-            body.append(Loop(body=(inner,), count=len(middle), index="group"))
+    groups = plan.row_groups(rows)
+    first = 1 if waits else 0
+    last = 1 if release or rows % size or any(event.when == "last" for event in tells) else 0
+    if groups == 1 and first + last:
+        return [step(0, waits=waits, tells=tells, release=release)]
+    body: list[Step | Loop] = [step(0, waits=waits)] if first else []
+    if groups > first + last:
+        told = () if last else tuple(replace(event, when="last") for event in tells)
+        inner = step(first, looped=True, tells=told)
+        body.append(Loop(body=(inner,), count=groups - first - last, index="group"))
+    if last:
+        body.append(step(groups - 1, tells=tells, release=release))
     return body

@@ -91,7 +91,7 @@ def _product(plan: Plan, group: int, *, last_group: bool) -> list[Step | Loop]:
     """Make C latent channels of W_UKQ and of q_lat at a time: the first, others, the last."""
     config, columns = plan.config, plan.hardware.columns
     kv = config.kv_lora_rank
-    words = int(-(-kv // columns))
+    words = -(-kv // columns)
 
     def chunk(word: int, *, looped: bool = False) -> list[Step | Loop]:
         first, last = word == 0, word + 1 == words

@@ -116,7 +116,7 @@ def _place(plan: Plan) -> tuple[Body, Placement]:
 def _more_activation(plan: Plan, placement: Placement) -> str:
     """Say what mends an activation buffer that is too small."""
     hint = "raise activation_bytes (--hardware)"
-    if not plan.operands:
+    if not plan.products:
         return hint
     held = 2 * plan.hardware.rows * placement["weights"].words
     return (

@@ -69,7 +69,7 @@ def _acc_width(plan: Plan) -> int:
         config.cache_row,
         config.num_attention_heads * config.v_head_dim,
         plan.tile_limit,
-        config.qk_head_dim if plan.operands else 0,
+        config.qk_head_dim if plan.products else 0,
     )
     return (symmetric_limit(16) * symmetric_limit(8) * steps).bit_length() + 1
 

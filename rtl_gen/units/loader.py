@@ -100,7 +100,8 @@ class Loader(wiring.Component):
         beat = Signal(8 * self.config.port_bytes, reset_less=True)
         last = Signal(reset_less=True)
         writes = Signal(range(max(n_writes.values()) + 1))
-        spread, lanes = Signal(), Signal()
+        spread = Signal()
+        lanes = Signal()
         count = Signal(range(max(width, byte_width) + 1))
         n_beat_writes, rest = Value.cast(n_writes["program"]), beat >> 32
         m.d.comb += [
