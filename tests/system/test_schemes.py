@@ -46,9 +46,9 @@ def test_all_tokens_on_verilator(cores, case, array, scheme):
     ("case", "array", "scheme", "passes"),
     [
         ("small-v2lite", "2x8", "reuse", 4),
-        ("odd-shape", "2x8, passes", "recompute", 3),
+        ("odd-shape", "2x8-passes", "recompute", 3),
         # A head is a pass.
-        ("odd-shape", "2x8, passes", "naive", 5),
+        ("odd-shape", "2x4", "naive", 5),
     ],
 )
 def test_head_passes(cores, case, array, scheme, passes):
