@@ -29,6 +29,8 @@ __all__ = ["HOST", "Read", "Write", "ports", "reads", "writes"]
 
 #: Who made what lies in memory before the run.
 HOST = "host"
+#: A LOAD of weights for the rows of the array.
+LANES = "LOAD of lanes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +106,7 @@ def reads(command: Resolved, core: CoreConfig, base: str, *, joins: bool) -> Ite
     """
     f = command.fields
     match command.name:
-        case "LOAD" | "TILE" if base == "weights":
+        case "LOAD" | "TILE" if base == "weights" and core.product_blocks:
             # As of STREAM: nothing writes there.
             return
         case "LOAD":
@@ -166,7 +168,7 @@ def _matmul_reads(f: Mapping[str, int], core: CoreConfig, *, joins: bool) -> Ite
         case "expand":
             yield _read("constants", consecutive(f["constant"], 1), "LOAD")
             # All lanes are read, whatever becomes of those beyond the rows.
-            yield _read("projection", row_entries(core, f["a"], f["k"], core.rows), "LOAD")
+            yield _read("projection", row_entries(core, f["a"], f["k"], core.rows), LANES)
         case _:
             if f["product"]:
                 yield _read("products", product_entries(core, 0, f["k"], f["n"]), "expand")
@@ -193,7 +195,7 @@ def writes(command: Resolved, core: CoreConfig, base: str) -> Iterator[Write]:
             elif target == "lanes":
                 elements = f["c"] + np.arange(count)
                 there = (elements & ((1 << core.lane_bits) - 1)) < core.rows
-                yield Write("projection", elements[there], name)
+                yield Write("projection", elements[there], LANES)
             else:
                 yield Write(target, consecutive(f["c"], count), name)
         case "MATMUL":
