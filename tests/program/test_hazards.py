@@ -199,7 +199,7 @@ def test_messages_name_the_use_of_product_rows(shape, semaphore, message):
 @pytest.mark.parametrize(
     ("shape", "choices", "fields", "message"),
     [
-        ("naive", {"mode": "expand"}, {"a": 1536}, "reads projection where nothing has been wri"),
+        ("naive", {"mode": "expand"}, {"a": 1536}, "leaves projection"),
         ("naive", {"mode": "expand"}, {"target": "spread"}, "has no target spread"),
         ("naive", {"mode": "expand"}, {"c": 1 << 23}, "leaves products"),
         ("naive", {"mode": "score"}, {"a": 0}, "reads projection from LOAD of lanes, not from p"),
