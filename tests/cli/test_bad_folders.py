@@ -65,7 +65,7 @@ def test_synth_without_verilog(command, generated):
 def test_folder_of_another_version(command, generated):
     edit(generated, lambda manifest: manifest.update(format=1))
     message = refuses(command, generated, "simulate", generated)
-    assert "has format 1, this version reads 2: generate the folder again" in message
+    assert "has format 1, this version reads 3: generate the folder again" in message
 
 
 @pytest.mark.parametrize(
