@@ -4,15 +4,16 @@
 
 Simulates each of CASES on Verilator, works out the figures of merit of each phase, and writes them
 with versions and commit as JSON, and the table of the README; likewise the throughput of several
-sequences (``benchmarks/rows.py``). Cases that are not asked for keep their figures. A run that is
-not bit-exact ends the benchmark.
+sequences (``benchmarks/rows.py``), and cycles and error of each scheme
+(``benchmarks/schemes.py``). Cases that are not asked for keep their figures. A run that is not
+bit-exact ends the benchmark.
 """
 
 import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,11 +21,12 @@ from typing import Any
 import numpy as np
 
 import mla_hw
-from benchmarks import rows
+from benchmarks import rows, schemes
 from benchmarks.report import (
     OUTPUT,
     commit,
     grouped,
+    largest_difference,
     markdown,
     read_results,
     say,
@@ -110,12 +112,7 @@ def measure(case: Case, core: Path) -> dict[str, Any]:
     if not report.bit_exact:
         raise MlaHwError(f"{case.name}: not bit-exact: {report.difference}")
     cycles = {item["phase"]: item["simulated"] for item in report.phases}
-    figures = phase_figures(design.model, design.core, case.cached + 1, cycles)
-    differences = [
-        abs(item[edge]["simulated"] - item[edge]["predicted"])
-        for item in report.instructions
-        for edge in ("start", "end")
-    ]
+    figures = phase_figures(design.model, design.core, case.cached + 1, cycles, design.scheme)
     return {
         "model": case.model,
         "cached": case.cached,
@@ -124,7 +121,7 @@ def measure(case: Case, core: Path) -> dict[str, Any]:
         "core": design.core.to_dict(),
         "cycles": report.cycles["simulated"][0],
         "predicted": report.cycles["predicted"][0],
-        "largest_difference": max(differences),
+        "largest_difference": largest_difference(report.instructions),
         "instructions": len(report.instructions),
         "roofline_efficiency": round(roofline_efficiency(figures), 4),
         "phases": {
@@ -177,10 +174,18 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown(lines)
 
 
+# Key in the results: mark in the README, cases, how the table is made.
+_TABLES: dict[str, tuple[str, Sequence[Any], Callable[[Mapping[str, Any]], str]]] = {
+    "steps": ("bench", CASES, table),
+    "rows": ("rows", rows.CASES, rows.table),
+    "schemes": ("schemes", schemes.CASES, schemes.table),
+}
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    names = [case.name for case in (*CASES, *rows.CASES)]
+    names = [case.name for case in (*CASES, *rows.CASES, *schemes.CASES)]
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"one of {', '.join(names)}")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
@@ -188,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"CASE: must be one of {', '.join(names)}, not {', '.join(sorted(unknown))}")
     wanted = [case for case in CASES if not options.cases or case.name in options.cases]
     results = read_results(options.output)
-    known = {**results.get("steps", {}), **results.get("rows", {})}
+    known = {name: case for key in _TABLES for name, case in results.get(key, {}).items()}
     with tempfile.TemporaryDirectory() as folder:
         cores: dict[str, Path] = {}
         for case in wanted:
@@ -203,12 +208,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(several.name, flush=True)
             figures = rows.measure(several, BOARD, HARDWARE, say)
             known[several.name] = {"commit": commit(), **figures}
-    steps = {case.name: known[case.name] for case in CASES if case.name in known}
-    together = {case.name: known[case.name] for case in rows.CASES if case.name in known}
-    results |= {"board": BOARD, "hardware": HARDWARE, "steps": steps, "rows": together}
-    for name, text in (("bench", table(steps)), ("rows", rows.table(together))):
+    for scheme in schemes.CASES:
+        if not options.cases or scheme.name in options.cases:
+            print(scheme.name, flush=True)
+            with tempfile.TemporaryDirectory() as folder:
+                figures = schemes.measure(scheme, BOARD, Path(folder), say)
+            known[scheme.name] = {"commit": commit(), **figures}
+    results |= {"board": BOARD, "hardware": HARDWARE, "scheme_hardware": schemes.HARDWARE}
+    for key, (mark, cases, make_table) in _TABLES.items():
+        results[key] = {case.name: known[case.name] for case in cases if case.name in known}
+        text = make_table(results[key])
         print(text)
-        write_results(options.output, results, name, text)
+        write_results(options.output, results, mark, text)
     return 0
 
 

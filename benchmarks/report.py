@@ -11,6 +11,7 @@ __all__ = [
     "README",
     "commit",
     "grouped",
+    "largest_difference",
     "markdown",
     "read_results",
     "say",
@@ -63,6 +64,15 @@ def markdown(rows: Iterable[Sequence[str]]) -> str:
 def grouped(number: int) -> str:
     """Return a number with its thousands apart."""
     return f"{number:,}".replace(",", " ")
+
+
+def largest_difference(instructions: Iterable[Mapping[str, Any]]) -> int:
+    """Return the cycles by which a start or an end was predicted wrongly at most."""
+    return max(
+        abs(item[edge]["simulated"] - item[edge]["predicted"])
+        for item in instructions
+        for edge in ("start", "end")
+    )
 
 
 def say(line: str) -> None:

@@ -11,7 +11,7 @@ from mla_hw.config import ModelConfig
 from mla_hw.design import MANIFEST_FORMAT, Design, configuration_hash, weights_hash
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.fields import check_count
-from mla_hw.graph import build_graph
+from mla_hw.graph import DecodeGraph, build_graph
 from mla_hw.hardware import HardwareConfig
 from mla_hw.program.hazards import verify_hazards
 from mla_hw.program.image import MemoryMap, build_image, map_memory
@@ -21,7 +21,7 @@ from mla_hw.program.program import Program
 from mla_hw.program.verify import verify_program
 from mla_hw.quant import QuantizedLayer, calibrate, fold, quantize
 from mla_hw.registers import POSITION_BITS
-from mla_hw.schedule import Schedule, schedule_layer
+from mla_hw.schedule import Schedule, check_scheme, schedule_layer
 
 __all__ = [
     "DEFAULT_CONTEXT",
@@ -79,9 +79,14 @@ def check_context(config: ModelConfig, context: int | None) -> int:
 
 
 def check_query_rows(
-    hardware: HardwareConfig, context: int, query_rows: int, *, same_sequence: bool
+    hardware: HardwareConfig,
+    context: int,
+    query_rows: int,
+    *,
+    same_sequence: bool,
+    scheme: str = "absorb",
 ) -> None:
-    """Refuse query rows that array or context have no room for.
+    """Refuse query rows that array or context have no room for, or the scheme no program.
 
     Raises
     ------
@@ -93,6 +98,7 @@ def check_query_rows(
             f"--rows: must be from 1 to {hardware.rows}, the rows of the array (rows, "
             f"--hardware), not {query_rows}"
         )
+    check_scheme(scheme, query_rows)
     if same_sequence and query_rows < 2:
         raise ConfigError("--same-sequence: needs --rows of at least 2, the tokens of a step")
     if same_sequence and query_rows > context:
@@ -108,6 +114,7 @@ def plan_layer(
     context: int | None = None,
     multiplier: str = "portable",
     pass_groups: int | None = None,
+    scheme: str = "absorb",
     memory_bytes: int | None = None,
     memory_name: str = "memory",
     query_rows: int = 1,
@@ -118,7 +125,7 @@ def plan_layer(
     Parameters
     ----------
     config : ModelConfig
-    hardware, context, multiplier, pass_groups, memory_bytes, memory_name
+    hardware, context, multiplier, pass_groups, scheme, memory_bytes, memory_name
         As in :func:`compile_layer`.
     query_rows, same_sequence
         As in :func:`compile_layer`.
@@ -127,15 +134,20 @@ def plan_layer(
     ------
     ConfigError
         For a context beyond the model or the core, a dimension beyond what the core counts to, and
-        query rows that the array or the context has no room for.
+        query rows that the array or the context has no room for, or the scheme no program.
     CapacityError
         When the activation buffer is too small, or the regions exceed the memory; the latter names
         the largest context that fits.
     """
     context = check_context(config, context)
-    check_query_rows(hardware, context, query_rows, same_sequence=same_sequence)
+    check_query_rows(hardware, context, query_rows, same_sequence=same_sequence, scheme=scheme)
     schedule = schedule_layer(
-        config, hardware, multiplier=multiplier, pass_groups=pass_groups, query_rows=query_rows
+        config,
+        hardware,
+        multiplier=multiplier,
+        pass_groups=pass_groups,
+        query_rows=query_rows,
+        scheme=scheme,
     )
     program = lower(schedule)
 
@@ -160,6 +172,7 @@ def compile_layer(
     calibration: NDArray[np.floating] | None = None,
     multiplier: str = "portable",
     pass_groups: int | None = None,
+    scheme: str = "absorb",
     memory_bytes: int | None = None,
     memory_name: str = "memory",
     board: str = "",
@@ -180,6 +193,8 @@ def compile_layer(
         What ``multiplier: auto`` stands for.
     pass_groups : int or None
         As in :func:`~mla_hw.schedule.schedule_layer`.
+    scheme : str
+        One of :data:`~mla_hw.schedule.SCHEMES`.
     memory_bytes : int or None
         Size of the board's memory; None is as much as the core can address.
     memory_name, board : str
@@ -203,6 +218,7 @@ def compile_layer(
         context=context,
         multiplier=multiplier,
         pass_groups=pass_groups,
+        scheme=scheme,
         memory_bytes=memory_bytes,
         memory_name=memory_name,
         query_rows=query_rows,
@@ -213,7 +229,7 @@ def compile_layer(
     context = memory.context
     folded = fold(weights, rows)
     statistics = calibrate(folded, rows, context=max(context, len(rows)))
-    layer = quantize(folded, statistics)
+    layer = quantize(folded, statistics, scheme)
     image = build_image(schedule, program, layer, memory)
     manifest = {
         "format": MANIFEST_FORMAT,
@@ -221,6 +237,7 @@ def compile_layer(
         "weights_hash": weights_hash(image, memory),
         "board": board,
         "layer": weights.layer,
+        "scheme": scheme,
         "model": config.to_dict(),
         "hardware": hardware.to_dict(),
         "core": schedule.core.to_dict(),
@@ -238,7 +255,7 @@ def compile_layer(
         "regions": {name: asdict(region) for name, region in memory.regions.items()},
         "memory_bytes": memory.size,
         "tensors": [asdict(tensor) for tensor in memory.tensors],
-        "macs": {phase: _macs_line(config, phase) for phase in build_graph(config).phases},
+        "macs": _macs_lines(build_graph(config, scheme)),
     }
     design = Design(
         model=config,
@@ -254,11 +271,13 @@ def compile_layer(
     return CompiledLayer(design=design, schedule=schedule, layer=layer)
 
 
-def _macs_line(config: ModelConfig, phase: str) -> dict[str, int]:
-    """Count useful MACs of a phase: fixed + per_token · cached tokens (the own one included)."""
-    graph = build_graph(config)
-    one, two = graph.macs(1, phase), graph.macs(2, phase)
-    return {"fixed": 2 * one - two, "per_token": two - one}
+def _macs_lines(graph: DecodeGraph) -> dict[str, dict[str, int]]:
+    """Count useful MACs by phase: fixed + per_token · cached tokens (the own one included)."""
+    counts = {phase: (graph.macs(1, phase), graph.macs(2, phase)) for phase in graph.phases}
+    return {
+        phase: {"fixed": 2 * one - two, "per_token": two - one}
+        for phase, (one, two) in counts.items()
+    }
 
 
 def _too_large(

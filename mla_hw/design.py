@@ -14,6 +14,7 @@ from mla_hw.config import ModelConfig
 from mla_hw.errors import ConfigError, MlaHwError
 from mla_hw.fields import read_json_object
 from mla_hw.golden.interpreter import Machine
+from mla_hw.graph import MLA_SCHEMES
 from mla_hw.hardware import CoreConfig, HardwareConfig
 from mla_hw.program.image import MemoryMap, Region, TensorPlace
 from mla_hw.program.instructions import FIELDS, INSTRUCTIONS
@@ -67,6 +68,11 @@ class Design:
     def regions(self) -> dict[str, Region]:
         """Regions of the memory by name."""
         return self.memory.regions
+
+    @property
+    def scheme(self) -> str:
+        """Scheme of MLA that the program decodes by."""
+        return str(self.manifest["scheme"])
 
     @property
     def context(self) -> int:
@@ -139,6 +145,7 @@ class Design:
             "y_stride": self._bytes_of_rows(2 * self.model.hidden_size, memory.y_stride)
             == memory.regions["y"].size,
             "list of semaphores": Program.parse(str(self.program)) == self.program,
+            "scheme": self.scheme in MLA_SCHEMES,
             "length of program.bin": len(manifest["phases"]) == len(self.program),
             "list of constants": sorted(self.constants.values()) == list(range(core.constants)),
             "memory_bytes": manifest["memory_bytes"] == memory.size,

@@ -221,6 +221,14 @@ class CoreConfig:
         Instructions that the program memory holds.
     constants : int
         32-bit layer constants.
+    product_blocks : int
+        Blocks of ``columns`` product rows beside the latent ring: what the array makes of a tile
+        and reads again. 0, and no such path in the core, unless the scheme needs them.
+    product_words : int
+        Words of ``columns`` bytes that a product row takes, a power of two.
+    product_values, product_keys : int
+        Channels of a product row that are a token's value and, behind it, its key, where scores
+        and context sums are of these. 0 where they are of the latents.
     query_rows : int
         Query rows N that share the weight stream, at most ``rows``: in a projection array row t
         multiplies the elements of query row t.
@@ -244,6 +252,10 @@ class CoreConfig:
     weight_fifo_depth: int
     program_depth: int
     constants: int
+    product_blocks: int = 0
+    product_words: int = 0
+    product_values: int = 0
+    product_keys: int = 0
     query_rows: int = 1
 
     def __post_init__(self) -> None:
@@ -331,7 +343,27 @@ class CoreConfig:
     @property
     def context_depth(self) -> int:
         """Sums per lane of the context memory."""
-        return self.heads // self.accumulator_lanes * self.kv_lora_rank
+        return self.heads // self.accumulator_lanes * self.value_channels
+
+    @property
+    def key_channels(self) -> int:
+        """Channels of a cached token's key ahead of its RoPE part."""
+        return self.product_keys or self.kv_lora_rank
+
+    @property
+    def value_channels(self) -> int:
+        """Channels of a head's context sums."""
+        return self.product_values or self.kv_lora_rank
+
+    @property
+    def product_depth(self) -> int:
+        """Bytes per bank of the product rows."""
+        return self.product_blocks * self.product_words * self.columns
+
+    @property
+    def product_bits(self) -> int:
+        """Bits of the channel within an element address of the product rows."""
+        return (self.product_words * self.columns - 1).bit_length() if self.product_words else 0
 
     @property
     def context_lane_bits(self) -> int:

@@ -48,6 +48,7 @@ _COMMANDS = {
 }
 _SCRATCH = FIELDS["target"].choices.index("scratch")
 _OUTPUT = FIELDS["target"].choices.index("output")
+_ROW = FIELDS["target"].choices.index("row")
 
 
 class Accelerator(wiring.Component):
@@ -263,6 +264,12 @@ class Accelerator(wiring.Component):
             self.output_buffer.i.index.eq(requantized.element),
             self.output_buffer.i.data.eq(requantized.data),
         ]
+        if self.config.product_blocks:
+            m.d.comb += [
+                ring.product.en.eq(requantized.en & (requantized.target == _ROW)),
+                ring.product.element.eq(requantized.element),
+                ring.product.data.eq(requantized.data),
+            ]
 
     def _connect_vector(self, m: Module) -> None:
         vector, scores = self.vector, self.score_unit

@@ -70,6 +70,7 @@ def array_command_layout() -> data.StructLayout:
         "source": _width("source"),
         "target": _width("target"),
         "release": _width("release"),
+        "product": _width("product"),
         "constant": _width("constant"),
         "k": _width("k"),
         "rows": _width("rows"),
@@ -132,7 +133,7 @@ def vector_write_layout() -> data.StructLayout:
 
 
 def requantize_layout(config: CoreConfig) -> data.StructLayout:
-    """One drained projection sum and what becomes of it."""
+    """One drained projection sum and what becomes of it; of a product row, with its constant."""
     return data.StructLayout({
         "en": 1,
         "acc": signed(config.acc_width),
@@ -142,6 +143,7 @@ def requantize_layout(config: CoreConfig) -> data.StructLayout:
         "post": 5,
         "target": _width("target"),
         "element": _LOCAL,
+        **({"factor": 15} if config.product_blocks else {}),
     })
 
 

@@ -2,16 +2,22 @@
 
 from amaranth import *
 from amaranth.lib import data
+from amaranth.utils import exact_log2
 
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS
 
 __all__ = ["mode_layout", "read_operands", "read_ring", "walk_layout"]
 
+_ROW = FIELDS["target"].choices.index("row")
 
-def mode_layout() -> data.StructLayout:
+
+def mode_layout(config: CoreConfig) -> data.StructLayout:
     """Return the command's mode, one bit each."""
-    return data.StructLayout(dict.fromkeys(FIELDS["mode"].choices, 1))
+    modes = FIELDS["mode"].choices
+    return data.StructLayout({
+        mode: 1 for mode in modes if config.product_blocks or mode != "expand"
+    })
 
 
 def walk_layout() -> data.StructLayout:
@@ -34,7 +40,7 @@ def read_operands(m: Module, config: CoreConfig, command, mode, walk, read) -> N
     config : CoreConfig
     command : view of array_command_layout()
         From ``setup`` on.
-    mode : view of mode_layout()
+    mode : view of mode_layout(config)
         Its mode.
     walk : view of walk_layout()
     read : view of activation_read_layout(config)
@@ -62,12 +68,12 @@ def read_operands(m: Module, config: CoreConfig, command, mode, walk, read) -> N
                 m.d.sync += read.lane.eq(0)
 
 
-def read_ring(m: Module, config: CoreConfig, mode, walk, read, filled, release) -> Value:
+def read_ring(m: Module, config: CoreConfig, command, mode, walk, read, filled, release) -> Value:
     """Drive requests to the latent ring, wait for its blocks and free them.
 
     Parameters
     ----------
-    m, config, mode, walk
+    m, config, command, mode, walk
         As in :func:`read_operands`.
     read : view of ring_read_layout(config)
         Output registers.
@@ -82,33 +88,61 @@ def read_ring(m: Module, config: CoreConfig, mode, walk, read, filled, release) 
         Whether the block that ``read`` names is complete: a register, one cycle late.
     """
     by_column = mode.score
+    # What the first part of a command is read from, and where it begins in a row.
+    block, product = read.block, Value.cast(0)
+    start_word, start_index = Value.cast(0), Value.cast(0)
+    if config.product_blocks:
+        by_column = by_column | (mode.expand & (command.target != _ROW))
+        block = Signal(range(config.ring_blocks), name="block")
+        product = mode.project & command.product
+        start_word = Mux(mode.expand, command.b >> exact_log2(config.columns), 0)
+    if config.product_keys:
+        product = product | mode.score | mode.context
+        first_word, first_index = divmod(config.product_values, config.columns)
+        start_word = Mux(mode.score, first_word, start_word)
+        start_index = Mux(mode.score, first_index, 0)
     base = Signal(range(config.ring_blocks), name="oldest_block")
     # Blocks of the tile up to the present one.
     blocks = Signal(range(config.ring_blocks + 1), name="tile_blocks", reset_less=True)
-    following = Signal.like(read.block, name="following_block")
-    m.d.comb += following.eq(Mux(read.block == config.ring_blocks - 1, 0, read.block + 1))
+    following = Signal.like(block, name="following_block")
+    m.d.comb += following.eq(Mux(block == config.ring_blocks - 1, 0, block + 1))
 
     available = Signal(name="block_available")
-    first_block = [read.block.eq(base), blocks.eq(1), available.eq(filled != 0)]
+    first_block = [block.eq(base), blocks.eq(1), available.eq(filled != 0)]
     next_block = [
-        read.block.eq(following),
+        block.eq(following),
         blocks.eq(blocks + 1),
         available.eq(filled > blocks),
     ]
+    if config.product_blocks:
+        # Product rows begin at block 0, whatever the tile's blocks are.
+        place = Signal(range(config.product_blocks + 1), name="product_block", reset_less=True)
+        first_block += [
+            place.eq(1),
+            read.product.eq(product),
+            read.block.eq(Mux(product, 0, base)),
+        ]
+        next_block += [
+            place.eq(place + 1),
+            read.product.eq(product),
+            read.block.eq(Mux(product, place, following)),
+        ]
     m.d.sync += available.eq(filled >= blocks)
     with m.If(walk.setup):
         m.d.sync += [
             *first_block,
             read.column.eq(by_column),
-            read.word.eq(0),
-            read.index.eq(0),
+            read.word.eq(start_word),
+            read.index.eq(start_index),
         ]
     with m.Elif(walk.tile & by_column):
-        m.d.sync += [*next_block, read.word.eq(0), read.index.eq(0)]
+        m.d.sync += [*next_block, read.word.eq(start_word), read.index.eq(start_index)]
     with m.Elif(walk.tile):
         m.d.sync += [*first_block, read.word.eq(read.word + 1), read.index.eq(0)]
     with m.Elif(walk.key):
         m.d.sync += [read.word.eq(config.latent_words), read.index.eq(0)]
+        if config.product_blocks:
+            m.d.sync += [read.product.eq(0), read.block.eq(block)]
     with m.Elif(walk.step):
         m.d.sync += read.index.eq(read.index + 1)
         with m.If(read.index == config.columns - 1):

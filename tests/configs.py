@@ -2,7 +2,7 @@
 
 from mla_hw.hardware import CoreConfig
 
-__all__ = ["EACH", "ODD", "SEVERAL", "SMALL", "WIDE", "small_core"]
+__all__ = ["EACH", "ODD", "PRODUCTS", "SEVERAL", "SMALL", "TOKENS", "WIDE", "small_core"]
 
 
 def small_core(**overrides) -> CoreConfig:
@@ -57,3 +57,15 @@ WIDE = small_core(
 SEVERAL = small_core(rows=7, accumulator_lanes=1, heads=7, query_rows=3, activation_depth=100)
 #: As many query rows as rows.
 EACH = small_core(rows=4, accumulator_lanes=2, query_rows=4, port_bytes=16)
+#: Product rows beside the ring.
+PRODUCTS = small_core(product_blocks=5, product_words=2)
+#: The same with a token's value and key, neither of which fills its words; odd rows.
+TOKENS = small_core(
+    rows=3,
+    accumulator_lanes=1,
+    heads=3,
+    product_blocks=5,
+    product_words=4,
+    product_values=6,
+    product_keys=7,
+)

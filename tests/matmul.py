@@ -15,6 +15,25 @@ SOURCES = FIELDS["source"].choices
 TARGETS = FIELDS["target"].choices
 
 
+def modes(config):
+    """Modes that a core has."""
+    return MODES if config.product_blocks else MODES[:3]
+
+
+def target_of(command):
+    return TARGETS[command["target"]]
+
+
+def is_by_row(command):
+    """Whether ring or product rows are read by row."""
+    return MODES[command["mode"]] == "context" or target_of(command) == "row"
+
+
+def released_blocks(config, command):
+    """Blocks of the command's tile."""
+    return tiles(config, command["k"] if is_by_row(command) else command["n"])
+
+
 @dataclass
 class Tile:
     """One tile: what the array multiplies and where in the ring it is."""
@@ -56,6 +75,7 @@ def command(config, mode, *, k=1, n=1, rows=1, source=0, target=0, **fields):
         "n": n,
         "rows": rows,
         "release": 0,
+        "product": 0,
         "constant": 1,
         "group": 0,
         "a": 0,
@@ -75,6 +95,8 @@ class Surroundings:
         self.halves = integers(-(1 << 15), 1 << 15, shape)
         tokens, width = config.ring_blocks * config.columns, config.token_words * config.columns
         self.ring = integers(-128, 128, (tokens, width))
+        rows, width = config.product_blocks * config.columns, config.product_words * config.columns
+        self.products = integers(-128, 128, (rows, width))
         self.constants = integers(0, 1 << 32, config.constants).tolist()
         self.words: list[list[int]] = []
         self.base = 0
@@ -102,16 +124,21 @@ class Surroundings:
                 start = command["a"] + row_offset(config.query_rows, row)
                 a[:, row] = self.vector(int(half == "vector"), start, k, layout)
             out = []
-            for true in true_columns:
-                words = self.rng.integers(-128, 128, (k + 2, columns))
+            for tile, true in enumerate(true_columns):
+                words = self.rng.integers(-128, 128, (2 if command["product"] else k + 2, columns))
                 self.words += (words & 255).tolist()
-                out.append(Tile(a, words[2:], true))
+                part = slice(tile * columns, (tile + 1) * columns)
+                out.append(
+                    Tile(a, self.products[:k, part] if command["product"] else words[2:], true)
+                )
             return out
+        if mode == "expand":
+            return self._expand(command, true_columns)
         if mode == "score":
-            kv, rope = config.kv_lora_rank, config.qk_rope_head_dim
+            channels, rope = config.key_channels, config.qk_rope_head_dim
             start, key = command["a"] >> config.lane_bits, command["b"] >> config.lane_bits
             a = np.concatenate([
-                self.halves[0, start : start + kv],
+                self.halves[0, start : start + channels],
                 self.halves[1, key : key + rope],
             ])
             out = []
@@ -119,20 +146,50 @@ class Surroundings:
                 block = (self.base + tile) % config.ring_blocks
                 rows = self.ring[block * columns : (block + 1) * columns]
                 offset = config.latent_words * columns
-                b = np.concatenate([rows[:, :kv], rows[:, offset : offset + rope]], axis=1).T
+                first = rows[:, :channels]
+                if config.product_keys:
+                    values = config.product_values
+                    held = self.products[tile * columns : (tile + 1) * columns]
+                    first = held[:, values : values + channels]
+                b = np.concatenate([first, rows[:, offset : offset + rope]], axis=1).T
                 out.append(Tile(a, b, true, block))
             self.blocks = max(self.blocks, count)
             return out
         start = command["a"] >> config.lane_bits
         a = self.halves[1, start : start + k]
-        tokens = (self.base * columns + np.arange(k)) % len(self.ring)
+        streamed = self.products[:k]
+        if not config.product_values:
+            streamed = self.ring[(self.base * columns + np.arange(k)) % len(self.ring)]
         out = [
-            Tile(a, self.ring[tokens, tile * columns : (tile + 1) * columns], true)
+            Tile(a, streamed[:, tile * columns : (tile + 1) * columns], true)
             for tile, true in enumerate(true_columns)
         ]
-        if command["release"]:
-            self.base = (self.base + tiles(config, k)) % config.ring_blocks
+        self._release(command)
         return out
+
+    def _expand(self, command, true_columns):
+        """Weights in the rows of the array times the tile, by column or by row."""
+        config, columns, k = self.config, self.config.columns, command["k"]
+        start = command["a"] >> config.lane_bits
+        a = self.halves[0, start : start + k]
+        count = k if is_by_row(command) else len(true_columns) * columns
+        held = self.ring[(self.base * columns + np.arange(count)) % len(self.ring)]
+        out = []
+        for tile, true in enumerate(true_columns):
+            if is_by_row(command):
+                first = command["b"] + tile * columns
+                out.append(Tile(a, held[:, first : first + columns], true))
+            else:
+                block = (self.base + tile) % config.ring_blocks
+                b = held[tile * columns : (tile + 1) * columns, :k].T
+                out.append(Tile(a, b, true, block))
+        self._release(command)
+        return out
+
+    def _release(self, command):
+        if command["release"]:
+            blocks = released_blocks(self.config, command)
+            self.base = (self.base + blocks) % self.config.ring_blocks
 
 
 def run(
@@ -235,8 +292,13 @@ def _read_operands(ctx, dut, surroundings):
 def _read_ring(ctx, dut, surroundings):
     read, config = ctx.get(dut.ring_read), surroundings.config
     columns = config.columns
-    word = min(read.word, config.token_words - 1)
-    block = surroundings.ring[read.block * columns : (read.block + 1) * columns]
+    rows = surroundings.ring
+    if config.product_blocks and read.product:
+        rows = surroundings.products
+    word = min(read.word, rows.shape[1] // columns - 1)
+    # A request that nobody takes may lie behind the last block.
+    first = min(read.block, len(rows) // columns - 1) * columns
+    block = rows[first : first + columns]
     if read.column:
         return block[:, word * columns + read.index].tolist()
     return block[read.index, word * columns : (word + 1) * columns].tolist()

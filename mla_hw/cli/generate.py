@@ -20,7 +20,7 @@ from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
 from mla_hw.register_text import registers_header, registers_markdown
 from mla_hw.registers import core_constants
-from mla_hw.schedule import schedule_layer
+from mla_hw.schedule import check_scheme, schedule_layer
 from mla_hw.yaml_lines import load_yaml_mapping, place_of, reject_unknown_keys
 from rtl_gen.accelerator import Accelerator
 from rtl_gen.resources import check_device
@@ -60,6 +60,7 @@ def generate(
     context: int | None = None,
     calibration: str | Path | None = None,
     seed: int = 0,
+    scheme: str = "absorb",
     image: bool = True,
     rows: int = 1,
     same_sequence: bool = False,
@@ -84,6 +85,8 @@ def generate(
         NPZ file with an array ``x`` [n, hidden_size].
     seed : int
         Of a preset's weights.
+    scheme : str
+        How MLA is decoded, one of :data:`~mla_hw.schedule.SCHEMES`.
     image : bool
         Whether to write ``image.bin``.
     rows : int
@@ -105,6 +108,7 @@ def generate(
         chosen = load_board(board)
     except ConfigError as error:
         raise ConfigError(f"--board: {error}") from None
+    check_scheme(scheme)
     settings = read_hardware(chosen, hardware)
     weights = load_model(checkpoint, layer=layer, seed=seed)
     warnings = []
@@ -117,12 +121,13 @@ def generate(
     else:
         calibrated = read_rows(calibration, "--calibration", weights.config.hidden_size)
     context = check_context(weights.config, context)
-    check_query_rows(settings, context, rows, same_sequence=same_sequence)
+    check_query_rows(settings, context, rows, same_sequence=same_sequence, scheme=scheme)
     say(f"compile layer {layer} of {checkpoint} for {chosen.name}")
     compiled = _compile(
         weights,
         settings,
         chosen,
+        scheme=scheme,
         context=context,
         calibration=calibrated,
         query_rows=rows,
@@ -196,6 +201,7 @@ def _compile(
     hardware: HardwareConfig,
     board: Board,
     *,
+    scheme: str,
     query_rows: int,
     **options: Any,
 ) -> CompiledLayer:
@@ -203,17 +209,22 @@ def _compile(
         weights,
         hardware,
         multiplier=board.device.family,
-        pass_groups=fitting_groups(weights.config, hardware, board, query_rows),
+        pass_groups=fitting_groups(weights.config, hardware, board, query_rows, scheme),
         memory_bytes=board.memory.size_bytes,
         memory_name=f"memory of {board.name}",
         board=board.name,
         query_rows=query_rows,
+        scheme=scheme,
         **options,
     )
 
 
 def fitting_groups(
-    config: ModelConfig, hardware: HardwareConfig, board: Board, query_rows: int
+    config: ModelConfig,
+    hardware: HardwareConfig,
+    board: Board,
+    query_rows: int,
+    scheme: str = "absorb",
 ) -> int:
     """Return as many head groups per pass as activation buffer and block RAM hold.
 
@@ -230,6 +241,7 @@ def fitting_groups(
             multiplier=board.device.family,
             pass_groups=groups,
             query_rows=query_rows,
+            scheme=scheme,
         ).core
         groups = core.groups
         try:

@@ -129,6 +129,12 @@ def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
         "--seed", type=count, default=0, metavar="N", help="of a preset's weights (default: 0)"
     )
     command.add_argument(
+        "--scheme",
+        default="absorb",
+        metavar="absorb|reuse|recompute|naive",
+        help="how MLA is decoded (default: absorb)",
+    )
+    command.add_argument(
         "--rows",
         type=positive,
         default=1,
@@ -222,6 +228,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         context=arguments.context,
         calibration=arguments.calibration,
         seed=arguments.seed,
+        scheme=arguments.scheme,
         image=not arguments.no_image,
         rows=arguments.rows,
         same_sequence=arguments.same_sequence,

@@ -60,6 +60,8 @@ class SimulationReport:
         Simulated cycles per second of wall time, without the build.
     memory, simulator : str
         As asked for.
+    scheme : str
+        Of the folder.
     waves : str or None
         FST file.
     hash, weights_hash : str
@@ -84,6 +86,7 @@ class SimulationReport:
     sim_cycles_per_second: float
     memory: str
     simulator: str
+    scheme: str
     waves: str | None
     hash: str
     weights_hash: str
@@ -217,6 +220,7 @@ def simulate(
         sim_cycles_per_second=run.cycles_per_second(),
         memory=memory,
         simulator=simulator,
+        scheme=design.scheme,
         waves=str(simulation.waves) if simulation.waves else None,
         hash=design.manifest["hash"],
         weights_hash=design.manifest["weights_hash"],

@@ -109,7 +109,8 @@ def print_design(report: "GenerateReport") -> None:
         kind = "tokens of one sequence" if design.memory.same_sequence else "sequences"
         rows = f" for {core.query_rows} {kind}"
     output.print(
-        f"{core.rows}×{core.columns} core{rows}, hash {design.manifest['hash']}, "
+        f"{core.rows}×{core.columns} core{rows}, scheme {design.scheme}, "
+        f"hash {design.manifest['hash']}, "
         f"{len(design.program)} instructions, {passes} pass{'es' if passes > 1 else ''}, "
         f"context {design.context}, memory {design.memory.size} bytes",
         highlight=False,
@@ -141,7 +142,8 @@ def print_simulation(report: "SimulationReport") -> None:
     """Say whether the core was right, how accurate and how fast."""
     output = console()
     output.print(
-        f"bit-exact: {'yes' if report.bit_exact else 'NO'} ({report.tokens} tokens)",
+        f"bit-exact: {'yes' if report.bit_exact else 'NO'} ({report.tokens} tokens, scheme "
+        f"{report.scheme})",
         highlight=False,
     )
     if report.difference:

@@ -41,7 +41,7 @@ def matmul_cycles(config: CoreConfig, mode: str, *, k: int, n: int, rows: int) -
     ----------
     config : CoreConfig
     mode : str
-        ``project``, ``score`` or ``context``.
+        ``project``, ``score``, ``context`` or ``expand``.
     k, n, rows : int
         As in the instruction; a score's k and a projection's rows do not count.
     """

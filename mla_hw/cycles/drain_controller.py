@@ -6,6 +6,7 @@ lanes, one column per cycle, each lane one cycle after the lane before.
 
 from mla_hw.cycles.activation_buffer import ACTIVATION_WRITE_LATENCY
 from mla_hw.cycles.context_accumulator import context_accumulator_timing
+from mla_hw.cycles.latent_ring import PRODUCT_WRITE_LATENCY
 from mla_hw.cycles.output_buffer import OUTPUT_WRITE_LATENCY
 from mla_hw.cycles.requantizer import requantizer_timing
 from mla_hw.cycles.score_unit import score_unit_timing
@@ -32,7 +33,8 @@ POST_LATENCY = 12
 
 assert (
     max(
-        requantizer_timing().latency + max(ACTIVATION_WRITE_LATENCY, OUTPUT_WRITE_LATENCY),
+        requantizer_timing().latency
+        + max(ACTIVATION_WRITE_LATENCY, OUTPUT_WRITE_LATENCY, PRODUCT_WRITE_LATENCY),
         score_unit_timing().latency,
         context_accumulator_timing().latency,
     )
@@ -41,7 +43,7 @@ assert (
 
 
 def lanes(config: CoreConfig, mode: str) -> int:
-    """Rows that the destination of a mode (project, score, context) takes side by side."""
+    """Rows that the destination of a mode of MATMUL takes side by side."""
     return config.accumulator_lanes if mode == "context" else 1
 
 

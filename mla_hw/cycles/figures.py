@@ -64,8 +64,9 @@ def phase_figures(
     core: CoreConfig,
     cached: int | Sequence[int],
     cycles: Mapping[str, int],
+    scheme: str = "absorb",
 ) -> list[PhaseFigures]:
-    """Count work and traffic of the phases of one step of the scheme ``absorb``.
+    """Count work and traffic of the phases of one step.
 
     Parameters
     ----------
@@ -76,8 +77,10 @@ def phase_figures(
         once for all rows.
     cycles : mapping of str to int
         Cycles of each phase, simulated or predicted.
+    scheme : str
+        Scheme of MLA.
     """
-    graph = build_graph(config)
+    graph = build_graph(config, scheme)
     rows = (cached,) * core.query_rows if isinstance(cached, int) else tuple(cached)
     return [
         PhaseFigures(

@@ -7,6 +7,7 @@ __all__ = [
     "LATENT_FILL_LATENCY",
     "LATENT_READ_LATENCY",
     "LATENT_SCALE_LATENCY",
+    "PRODUCT_WRITE_LATENCY",
     "block_complete_words",
     "row_words",
 ]
@@ -15,6 +16,8 @@ __all__ = [
 LATENT_READ_LATENCY = MEMORY_READ_LATENCY + 3
 #: Cycles from a scale's address to the scale.
 LATENT_SCALE_LATENCY = MEMORY_READ_LATENCY
+#: Cycles from the write of an element of the product rows to the first read that sees it.
+PRODUCT_WRITE_LATENCY = 1
 #: Cycles from the accepted scale word of a block's last token to the cycle in which ``filled``
 #: counts the block; reads presented in that cycle see all of it.
 LATENT_FILL_LATENCY = 2

@@ -26,6 +26,8 @@ def elements_per_write(config: CoreConfig, target: str) -> int:
     """Elements written per cycle; ``destination`` is a multiple of it."""
     if target == "spread":
         return int(min(config.port_bytes // 2, 1 << config.load_bits))
+    if target == "lanes":
+        return int(min(config.port_bytes, 1 << config.lane_bits))
     return 1
 
 

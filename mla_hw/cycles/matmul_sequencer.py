@@ -57,7 +57,7 @@ def tiles(config: CoreConfig, n: int) -> int:
 
 def tile_steps(config: CoreConfig, mode: str, k: int) -> int:
     """Array steps per tile; those of a score are the true lengths of a cache row."""
-    return config.kv_lora_rank + config.qk_rope_head_dim if mode == "score" else k
+    return config.key_channels + config.qk_rope_head_dim if mode == "score" else k
 
 
 def tile_issues(config: CoreConfig, mode: str, k: int) -> int:

@@ -47,6 +47,7 @@ from mla_hw.program.program import Program
 __all__ = ["predict"]
 
 _Process = Generator[None, None, None]
+_ROW = FIELDS["target"].choices.index("row")
 _ENGINES = (Engine.READER, Engine.ARRAY, Engine.VECTOR, Engine.WRITER)
 
 
@@ -307,15 +308,25 @@ class _Run:
             for tile in range(tiles(core, fields["n"])):
                 first = tile_start(ready, steps, last_issue, spacing)
                 if mode == "project":
-                    last_issue, wanted = first - 1, CONSTANT_WORDS + steps
+                    streamed = 0 if fields["product"] else steps
+                    last_issue, wanted = first - 1, CONSTANT_WORDS + streamed
                     while True:
                         taken, last_issue = self.words.take(last_issue, wanted)
                         wanted -= taken
                         if not wanted:
                             break
                         yield
+                    last_issue += steps - streamed
+                elif mode == "expand" and fields["target"] == _ROW:
+                    last_issue = first - 1
+                    for block, done in enumerate(range(0, steps, core.columns)):
+                        while base + block >= len(self.filled):
+                            yield
+                        begin = self.filled[base + block] + BLOCK_LATENCY
+                        last_issue = max(last_issue + 1, begin)
+                        last_issue += min(core.columns, steps - done) - 1
                 else:
-                    if mode == "score":
+                    if mode in ("score", "expand"):
                         while base + tile >= len(self.filled):
                             yield
                         first = max(first, self.filled[base + tile] + BLOCK_LATENCY)
@@ -323,7 +334,8 @@ class _Run:
                 spacing = tile_spacing(core, mode, fields["rows"])
                 ready = last_issue + 1
             if fields["release"]:
-                blocks = tiles(core, fields["k"])
+                by_column = mode == "expand" and fields["target"] != _ROW
+                blocks = tiles(core, fields["n" if by_column else "k"])
                 base += blocks
                 self.released += [last_issue + RELEASE_LATENCY] * blocks
             end = last_issue + done_latency(core, mode, fields["rows"])

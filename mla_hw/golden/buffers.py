@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from mla_hw.golden.arithmetic import Ints
 from mla_hw.golden.context_accumulator import CONTEXT_BITS
-from mla_hw.golden.latent_ring import place_latent
+from mla_hw.golden.latent_ring import place_latent, place_product
 from mla_hw.golden.score_unit import SCORE_BITS
 from mla_hw.golden.softmax import SUM_BITS
 from mla_hw.hardware import memory_slices
@@ -115,4 +115,11 @@ def _ring(machine: "Machine") -> dict[str, tuple[Ints, int]]:
     banks[bank, address] = machine.ring
     contents = {f"latent_ring.bank_{number}": (bank, 8) for number, bank in enumerate(banks)}
     contents["latent_ring.scales"] = (machine.ring_scale, 16)
+    if core.product_blocks:
+        rows, channels = np.indices(machine.products.shape)
+        bank, address = place_product(core, rows, channels)
+        products = np.zeros((core.columns, core.product_depth), np.int64)
+        products[bank, address] = machine.products
+        for number, held in enumerate(products):
+            contents[f"latent_ring.product_{number}"] = (held, 8)
     return contents

@@ -11,7 +11,7 @@ from mla_hw.golden.arithmetic import Ints
 from mla_hw.golden.buffers import memory_contents
 from mla_hw.golden.context_accumulator import accumulate_context
 from mla_hw.golden.dispatcher import Resolved, resolve
-from mla_hw.golden.loader import interleave_rows, spread_places
+from mla_hw.golden.loader import interleave_rows, load_elements, spread_places
 from mla_hw.golden.norm import rms_norm
 from mla_hw.golden.normalize import normalize_context
 from mla_hw.golden.pack import pack_row
@@ -73,6 +73,9 @@ class Machine:
         self.constants = np.zeros(core.constants, np.int64)
         self.ring = np.zeros(
             (core.ring_blocks * core.columns, core.token_words * core.columns), np.int64
+        )
+        self.products = np.zeros(
+            (core.product_blocks * core.columns, core.product_words * core.columns), np.int64
         )
         self.ring_scale = np.zeros(core.ring_blocks * core.columns, np.int64)
         self.scores = np.zeros(core.score_depth, np.int64)
@@ -159,6 +162,12 @@ class Machine:
             source, places, lanes = spread_places(self.core, f["c"], count)
             values = self._peek(start, int(source.max()) + 1, "<i2")
             self.halves[0, places, lanes] = values[source]
+        elif target == "lanes":
+            values = load_elements(self.memory[start : start + count].tobytes(), target, count)
+            elements = f["c"] + np.arange(count)
+            lanes, places = place_elements(self.core, elements, lanes=True)
+            there = lanes < self.core.rows
+            self.halves[0, places[there], lanes[there]] = values[there]
         elif target == "table":
             first = 2 * f["c"]
             self.table[first : first + 2 * count] = self._peek(start, 2 * count, "<i2")
@@ -187,9 +196,12 @@ class Machine:
     # Array.
 
     def _matmul(self, command: Resolved) -> None:
-        {"project": self._project, "score": self._score, "context": self._context}[
-            _choice(command.fields, "mode")
-        ](command.fields)
+        {
+            "project": self._project,
+            "score": self._score,
+            "context": self._context,
+            "expand": self._expand,
+        }[_choice(command.fields, "mode")](command.fields)
 
     def _project(self, f: Mapping[str, int]) -> None:
         half, layout = _choice(f, "source").split("_")
@@ -198,7 +210,10 @@ class Machine:
             take(int(half == "vector"), f["a"] + self._row_offset(row), f["k"])
             for row in range(self.core.query_rows)
         ])
-        weights, multiplier = self._next_tiles(-(-f["n"] // self.core.columns), f["k"])
+        steps = 0 if f["product"] else f["k"]
+        weights, multiplier = self._next_tiles(-(-f["n"] // self.core.columns), steps)
+        if f["product"]:
+            weights = self.products[: f["k"], : f["n"]].astype(np.float64)
         for constants in multiplier.reshape(-1, self.core.columns):
             self.requantize_constants[self._bank] = constants
             self._bank = (self._bank + 1) % CONSTANT_BANKS
@@ -219,18 +234,43 @@ class Machine:
             else:
                 self._put_lane(0, start, values)
 
+    def _expand(self, f: Mapping[str, int]) -> None:
+        core, rows, n, k = self.core, f["rows"], f["n"], f["k"]
+        start = f["a"] >> core.lane_bits
+        operands = self.halves[0, start : start + k, :rows].T.astype(np.float64)
+        by_row = _choice(f, "target") == "row"
+        if by_row:
+            streamed = self.ring[self._tile_places(k)][:, f["b"] : f["b"] + n]
+        else:
+            streamed = self.ring[self._tile_places(n)][:, :k].T
+        acc = (operands @ streamed.astype(np.float64)).astype(np.int64)
+        constant = int(self.constants[f["constant"]])
+        factor = np.full(n, constant >> 16 & 32767)
+        values, saturated = requantize(acc, factor, constant & 31, constant >> 8 & 31, bits=8)
+        self._count(self._constant_names[f["constant"]], saturated)
+        row, channel = divmod(f["c"], 1 << core.product_bits)
+        if by_row:
+            self.products[row : row + rows, channel : channel + n] = values
+        else:
+            self.products[row : row + n, channel : channel + rows] = values.T
+        self._release(f)
+
     def _score(self, f: Mapping[str, int]) -> None:
         core, tokens, rows = self.core, f["n"], f["rows"]
-        kv, rope = core.kv_lora_rank, core.qk_rope_head_dim
+        channels, rope = core.key_channels, core.qk_rope_head_dim
         start, key = f["a"] >> core.lane_bits, f["b"] >> core.lane_bits
         queries = np.concatenate([
-            self.halves[0, start : start + kv, :rows],
+            self.halves[0, start : start + channels, :rows],
             self.halves[1, key : key + rope, :rows],
         ])
         places = self._tile_places(tokens)
         latents = self.ring[places]
         key_start = core.latent_words * core.columns
-        keys = np.concatenate([latents[:, :kv], latents[:, key_start : key_start + rope]], axis=1)
+        first = latents[:, :channels]
+        if core.product_keys:
+            values = core.product_values
+            first = self.products[:tokens, values : values + channels]
+        keys = np.concatenate([first, latents[:, key_start : key_start + rope]], axis=1)
         acc = (keys.astype(np.float64) @ queries.astype(np.float64)).astype(np.int64).T
         shifts, scale = int(self.constants[f["constant"]]), self.ring_scale[places]
         scores, saturated = scale_scores(acc, scale, shifts & 31, shifts >> 8 & 31)
@@ -248,16 +288,21 @@ class Machine:
         start = f["a"] >> core.lane_bits
         probabilities = self.halves[1, start : start + tokens, :rows]
         latents = self.ring[self._tile_places(tokens)][:, :n]
+        if core.product_values:
+            latents = self.products[:tokens, :n]
         sums = (probabilities.T.astype(np.float64) @ latents.astype(np.float64)).astype(np.int64)
         for row in range(rows):
             control = self.controls[f["group"] << core.lane_bits | row]
             assert control is not None, "SOFTMAX goes before the context product"
             slot, lane = divmod(row, core.accumulator_lanes)
-            address = f["c"] + slot * core.kv_lora_rank
+            address = f["c"] + slot * core.value_channels
             held = self.context[address : address + n, lane]
             held[:] = accumulate_context(held, sums[row], control)
+        self._release(f)
+
+    def _release(self, f: Mapping[str, int]) -> None:
         if f["release"]:
-            self._read_block = (self._read_block + self._tile_blocks) % core.ring_blocks
+            self._read_block = (self._read_block + self._tile_blocks) % self.core.ring_blocks
 
     # Vector engine.
 
@@ -361,7 +406,7 @@ class Machine:
         if (offset, size) not in self._decoded:
             raw = self.memory[offset : offset + size].reshape(tiles, 2 + steps, columns)
             constants = raw[:, :2].reshape(tiles, -1).copy().view("<i2").ravel()
-            weights = raw[:, 2:].view(np.int8).transpose(1, 0, 2).reshape(steps, -1)
+            weights = raw[:, 2:].view(np.int8).transpose(1, 0, 2).reshape(steps, tiles * columns)
             self._decoded[offset, size] = weights.astype(np.float64), constants.astype(np.int64)
         return self._decoded[offset, size]
 

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from mla_hw.golden.arithmetic import Ints
 from mla_hw.hardware import CoreConfig
 
-__all__ = ["fill_ring", "place_latent"]
+__all__ = ["fill_ring", "place_latent", "place_product"]
 
 
 def place_latent(
@@ -33,6 +33,24 @@ def place_latent(
     bank = (token + offset) % config.columns
     address = (block * config.token_words + word) * config.columns + token
     return bank, address
+
+
+def place_product(config: CoreConfig, row: ArrayLike, channel: ArrayLike) -> tuple[Ints, Ints]:
+    """Return bank and address of an element of the product rows, which lie as the ring's do.
+
+    Parameters
+    ----------
+    config : CoreConfig
+    row : array_like of int
+        Product row, below ``product_blocks * columns``.
+    channel : array_like of int
+        Below ``product_words * columns``.
+    """
+    row, channel = np.asarray(row, np.int64), np.asarray(channel, np.int64)
+    block, index = row // config.columns, row % config.columns
+    word, offset = channel // config.columns, channel % config.columns
+    bank = (index + offset) % config.columns
+    return bank, (block * config.product_words + word) * config.columns + index
 
 
 def fill_ring(

@@ -21,12 +21,13 @@ _TARGETS = FIELDS["target"].choices
 #: fills the program memory with it before the first one.
 LOAD_TARGETS = {
     "spread": _TARGETS.index("spread"),
+    "lanes": _TARGETS.index("lanes"),
     "table": _TARGETS.index("table"),
     "constants": _TARGETS.index("constants"),
     "program": len(_TARGETS),
 }
 #: Bytes of one element by target.
-ELEMENT_BYTES = {"spread": 2, "table": 4, "constants": 4, "program": 4}
+ELEMENT_BYTES = {"spread": 2, "lanes": 1, "table": 4, "constants": 4, "program": 4}
 
 
 def load_elements(memory: bytes, target: str, elements: int) -> Ints:
@@ -37,8 +38,9 @@ def load_elements(memory: bytes, target: str, elements: int) -> Ints:
     memory : bytes
         Whole beats, little endian; what is behind the elements is dropped.
     target : str
-        Key of :data:`LOAD_TARGETS`: signed 16-bit elements for ``spread``, else unsigned 32-bit
-        entries (``table``: cos in the low half, sin in the high half).
+        Key of :data:`LOAD_TARGETS`: signed 16-bit elements for ``spread``, signed 8-bit ones for
+        ``lanes``, else unsigned 32-bit entries (``table``: cos in the low half, sin in the high
+        half).
     elements : int
 
     Returns
@@ -56,7 +58,7 @@ def load_elements(memory: bytes, target: str, elements: int) -> Ints:
             f"LOAD of elements = {elements} to {target} needs {width * elements} bytes, "
             f"its beats hold {len(memory)}"
         )
-    kind = "<i2" if target == "spread" else "<u4"
+    kind = {"spread": "<i2", "lanes": "i1"}.get(target, "<u4")
     return np.frombuffer(memory, kind, elements).astype(np.int64)
 
 

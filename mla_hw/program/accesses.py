@@ -19,6 +19,7 @@ from mla_hw.program.memories import (
     head_entries,
     lane_entries,
     loaded_entries,
+    product_entries,
     rotated_entries,
     row_entries,
     scale_entries,
@@ -30,6 +31,8 @@ __all__ = ["HOST", "Read", "Write", "ports", "reads", "writes"]
 
 #: Who made what lies in memory before the run.
 HOST = "host"
+#: A LOAD of weights for the rows of the array.
+LANES = "LOAD of lanes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ def ports(command: Resolved) -> Iterator[str]:
     """
     f = command.fields
     match command.name:
-        case "LOAD" if _choice(f, "target") == "spread":
+        case "LOAD" if _choice(f, "target") in ("spread", "lanes"):
             yield "write port of projection"
         case "MATMUL" if _choice(f, "mode") == "context":
             yield "read port of context"
@@ -105,6 +108,9 @@ def reads(command: Resolved, core: CoreConfig, base: str, *, joins: bool) -> Ite
     """
     f = command.fields
     match command.name:
+        case "LOAD" | "TILE" if base == "weights" and core.product_blocks:
+            # As of STREAM: nothing writes there.
+            return
         case "LOAD":
             yield _read(f"memory.{base}", beat_entries(core, f, f["n"]), HOST)
         case "TILE":
@@ -149,14 +155,25 @@ def _matmul_reads(f: Mapping[str, int], core: CoreConfig, *, joins: bool) -> Ite
             yield _read("controls", head_entries(core, f), "SOFTMAX")
             if joins:
                 yield _read("context", context_entries(core, f), "context")
+            if core.product_values:
+                yield _read("products", product_entries(core, 0, f["k"], f["n"]), "expand")
         case "score":
             yield _read("constants", consecutive(f["constant"], 1), "LOAD")
-            queries = row_entries(core, f["a"], core.kv_lora_rank, f["rows"])
+            queries = row_entries(core, f["a"], core.key_channels, f["rows"])
+            if core.product_keys:
+                keys = product_entries(core, core.product_values, f["n"], core.product_keys)
+                yield _read("products", keys, "expand")
             yield _read("projection", queries, "project")
             yield _read(
                 "vector", row_entries(core, f["b"], core.qk_rope_head_dim, f["rows"]), "ROPE"
             )
+        case "expand":
+            yield _read("constants", consecutive(f["constant"], 1), "LOAD")
+            # All lanes are read, whatever becomes of those beyond the rows.
+            yield _read("projection", row_entries(core, f["a"], f["k"], core.rows), LANES)
         case _:
+            if f["product"]:
+                yield _read("products", product_entries(core, 0, f["k"], f["n"]), "expand")
             yield _read("constants", consecutive(f["constant"], 1), "LOAD")
             half, layout = _choice(f, "source").split("_")
             makers = {"projection": ("LOAD", "project"), "vector": ("NORM", "NORMALIZE")}[half]
@@ -173,13 +190,19 @@ def writes(command: Resolved, core: CoreConfig, base: str) -> Iterator[Write]:
     f, name = command.fields, command.name
     target = _choice(f, "target") if "target" in f else ""
     match name:
-        case "LOAD" if target not in LOAD_TARGETS:
+        case "LOAD" if target not in LOAD_TARGETS or (
+            target == "lanes" and not core.product_blocks
+        ):
             raise _no_target(command)
         case "LOAD":
             count = min(f["k"], f["n"] * core.port_bytes // ELEMENT_BYTES[target])
             if target == "spread":
                 count = min(f["k"], f["n"] * core.port_bytes // 2 >> core.query_bits)
                 yield Write("projection", loaded_entries(core, f["c"], count), name)
+            elif target == "lanes":
+                elements = f["c"] + np.arange(count)
+                there = (elements & ((1 << core.lane_bits) - 1)) < core.rows
+                yield Write("projection", elements[there], LANES)
             else:
                 yield Write(target, consecutive(f["c"], count), name, f["c"])
         case "MATMUL":
@@ -216,9 +239,24 @@ def _matmul_writes(command: Resolved, core: CoreConfig) -> Iterator[Write]:
             yield Write("maxima", by_head, "score", group)
         case "context":
             yield Write("context", context_entries(core, f), "context", f["group"])
+        case "expand":
+            yield _expanded(command, core)
         case mode:
             for row in range(core.query_rows):
                 yield _projected(command, core, mode, row)
+
+
+def _expanded(command: Resolved, core: CoreConfig) -> Write:
+    """Return what goes to the product rows."""
+    f, target = command.fields, _choice(command.fields, "target")
+    if not core.product_blocks:
+        raise ProgramError(
+            f"instruction {command.index} (MATMUL) expands, which this core has no rows for"
+        )
+    if target not in ("lanes", "row"):
+        raise _no_target(command)
+    rows, channels = (f["n"], f["rows"]) if target == "lanes" else (f["rows"], f["n"])
+    return Write("products", product_entries(core, f["c"], rows, channels), "expand", f["constant"])
 
 
 def _projected(command: Resolved, core: CoreConfig, mode: str, row: int) -> Write:

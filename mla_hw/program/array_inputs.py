@@ -104,11 +104,13 @@ class ArrayInputs:
 
     def _multiply(self, number: int, command: Resolved) -> list[int]:
         f, core = command.fields, self.core
+        row_channels = core.token_words * core.columns
         mode = FIELDS["mode"].choices[f["mode"]]
-        if f["release"] and mode != "context":
+        if f["release"] and mode not in ("context", "expand"):
             raise _error(command, "releases a tile, which only a context product does")
         if mode == "project":
-            size = -(-f["n"] // core.columns) * (CONSTANT_WORDS + f["k"]) * core.columns
+            words = CONSTANT_WORDS + (0 if f["product"] else f["k"])
+            size = -(-f["n"] // core.columns) * words * core.columns
             if size > self._weights:
                 raise _error(command, f"takes {size} bytes of weights, {self._weights} are left")
             self._weights -= size
@@ -117,13 +119,16 @@ class ArrayInputs:
             raise _error(command, "finds no tile in the latent ring")
         # The oldest one that has not been released, as the array's products go in order.
         tile = self._tiles[0]
-        tokens = f["n"] if mode == "score" else f["k"]
+        by_row = mode == "context" or FIELDS["target"].choices[f["target"]] == "row"
+        tokens = f["k"] if by_row else f["n"]
         if tokens != tile.tokens:
             raise _error(command, f"reads {tokens} tokens of a tile of {tile.tokens}")
         if mode == "score":
             tile.scores.append(number)
-        elif f["n"] > core.kv_lora_rank:
-            raise _error(command, f"reads {f['n']} latent channels of {core.kv_lora_rank}")
+        elif mode == "context" and f["n"] > core.value_channels:
+            raise _error(command, f"reads {f['n']} latent channels of {core.value_channels}")
+        elif mode == "expand" and (last := f["b"] + f["n"] if by_row else f["k"]) > row_channels:
+            raise _error(command, f"reads {last} latent channels of {row_channels}")
         if not f["release"]:
             return []
         self._tiles.popleft()

@@ -13,6 +13,7 @@ constants, two copies    reader                  array; vector
 scores, scales, maxima   array                   vector
 softmax state            vector                  vector
 shift controls           vector                  array
+product rows             array                   array
 context sums             array                   array, vector: 1 port per lane
 row being packed         vector                  vector
 packed row               vector                  writer

@@ -10,7 +10,7 @@ from mla_hw.golden.loader import x_elements
 from mla_hw.hardware import BURST_BEATS, CoreConfig
 from mla_hw.program.program import Program
 from mla_hw.quant.quantize import QuantizedLayer, rope_rows
-from mla_hw.schedule.schedule import Schedule, WeightTiles
+from mla_hw.schedule.schedule import OperandRows, Schedule, WeightTiles
 
 __all__ = ["REGIONS", "MemoryMap", "Region", "TensorPlace", "build_image", "map_memory"]
 
@@ -148,6 +148,10 @@ def map_memory(
             tensors.append(TensorPlace(tiles.projection, tiles.head, weights, size))
             weights += size
         weights = -(-weights // core.port_bytes) * core.port_bytes
+    for rows in schedule.operands:
+        size = rows.beats * core.port_bytes
+        tensors.append(TensorPlace(rows.projection, rows.head, weights, size))
+        weights += size
     sizes = {
         "program": 4 * len(program.encode()),
         "weights": weights,
@@ -187,6 +191,9 @@ def build_image(
     places = iter(memory.tensors)
     for tiles in _all_tiles(schedule):
         put("weights", _tile_bytes(layer, tiles, core.columns), next(places).offset)
+    for operand in schedule.operands:
+        data = _cache_rows if operand.ring else _lane_groups
+        put("weights", data(layer, operand, core), next(places).offset)
     put("constants", constant_words(schedule, layer).astype("<u4"))
     table = rope_rows(layer.config, memory.context)
     rows = np.zeros((memory.context, rope_row_bytes(core) // 2), "<i2")
@@ -216,11 +223,34 @@ def _tile_bytes(layer: QuantizedLayer, tiles: WeightTiles, columns: int) -> NDAr
     return np.concatenate([head, body], axis=1)
 
 
+def _lane_groups(layer: QuantizedLayer, rows: OperandRows, core: CoreConfig) -> NDArray[np.uint8]:
+    """[rows of the array][step][lane] bytes, each group padded to a beat."""
+    groups, lanes = -(-rows.rows // core.rows), 1 << core.lane_bits
+    padded = np.zeros((groups * core.rows, rows.steps), np.int8)
+    padded[: rows.rows] = layer.operands[rows.projection][rows.head]
+    by_lane = np.zeros((groups, rows.steps, lanes), np.int8)
+    by_lane[..., : core.rows] = padded.reshape(groups, core.rows, -1).transpose(0, 2, 1)
+    stored = np.zeros((groups, rows.beats * core.port_bytes // groups), np.uint8)
+    stored[:, : rows.steps * lanes] = by_lane.reshape(groups, -1).view(np.uint8)
+    return stored
+
+
+def _cache_rows(layer: QuantizedLayer, rows: OperandRows, core: CoreConfig) -> NDArray[np.uint8]:
+    """Return rows as TILE reads them: weights in the place of latents, no key, no scale."""
+    stored = np.zeros((rows.rows, core.row_bytes), np.uint8)
+    stored[:, : rows.steps] = layer.operands[rows.projection][rows.head].view(np.uint8)
+    return stored
+
+
 def constant_words(schedule: Schedule, layer: QuantizedLayer) -> NDArray[np.uint32]:
     """32-bit layer constants in the order of the schedule's table."""
     values, words = layer.constants, {}
     for name, projection in layer.projections.items():
         words[name] = projection.pre | projection.post << 8
+    if "product_factor" in values:
+        words["products"] = (
+            values["product_pre"] | values["product_post"] << 8 | values["product_factor"] << 16
+        )
     words["score"] = values["score_pre"] | values["score_post"] << 8
     words["context"] = values["context_shift"]
     words["key"] = values["key_ratio"] | values["key_ratio_shift"] << 16

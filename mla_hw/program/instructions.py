@@ -82,7 +82,7 @@ def _address(name: str, lsb: int, doc: str) -> tuple[Field, ...]:
 
 _ALL = (
     Field("opcode", 0, 8, "which instruction"),
-    Field("mode", 8, 2, "what the array multiplies", ("project", "score", "context")),
+    Field("mode", 8, 2, "what the array multiplies", ("project", "score", "context", "expand")),
     Field(
         "source",
         10,
@@ -107,6 +107,7 @@ _ALL = (
     Field("tile_k", 18, 1, "k is the tile's token count instead"),
     Field("tile_n", 19, 1, "n is the tile's token count instead (LOOP: one iteration per tile)"),
     Field("release", 20, 1, "the tile's blocks of the latent ring are free afterwards"),
+    Field("product", 21, 1, "the streamed operand comes from product rows, not from weights"),
     Field("constant", 24, 8, "index of the first layer constant that is used"),
     Field("wait", 32, 16, "semaphores that are taken before the start"),
     Field("once", 48, 16, "the same, but only while all loop indices are 0"),
@@ -168,12 +169,14 @@ _TABLE = (
         1,
         Engine.READER,
         _expand(*_SEMAPHORE_FIELDS, "target", "base", "k", "query_row", "n", "a", "c"),
-        "Copy n beats from memory to activation buffer (spread), RoPE row or layer constants.",
+        "Copy n beats from memory to activation buffer (spread, lanes), RoPE row or constants.",
         "a: beats from the base register; its third stride counts the position instead of a loop. "
-        "c: address in the projection half times the lanes of all query rows (target spread), else "
-        "first entry. "
+        "c: address in the projection half times the lanes of all query rows (target spread), "
+        "element address there (target lanes), else first entry. "
         "k: elements (int16 for spread, of each query row; 32-bit entries otherwise); the rest of "
-        "the last beat is dropped.",
+        "the last beat is dropped. "
+        "lanes: k elements of int8 that are widened; consecutive ones go to consecutive lanes, "
+        "those beyond the array's rows nowhere.",
     ),
     InstructionKind(
         "STREAM",
@@ -204,6 +207,7 @@ _TABLE = (
             "tile_k",
             "tile_n",
             "release",
+            "product",
             "constant",
             "k",
             "rows",
@@ -214,12 +218,20 @@ _TABLE = (
             "c",
         ),
         "Accumulate tiles of rows × C sums of k products each and drain them.",
-        "project: n output channels of k steps from the weight FIFO, row t reads element a + step "
-        "of query row t; drains through the requantiser (constant: shifts) to c + b·t. "
+        "project: n output channels of k steps from the weight FIFO (product: from the first k "
+        "product rows, by row), row t reads element a + step of query row t; drains through the "
+        "requantiser (constant: shifts) to c + b·t. "
         "score: n tokens of the tile from the latent ring by column; queries at a (latent part, "
         "projection half) and b (RoPE part, vector half), scores to c (constant: shifts). "
         "context: k tokens of the tile from the latent ring by row; probabilities at a; n latent "
-        "channels are joined to the context sums from c on in each lane.",
+        "channels are joined to the context sums from c on in each lane. "
+        "expand: all rows read lanes of the projection half from a on; drains through the "
+        "requantiser (constant: shifts, factor in bits 30…16) as int8 to product rows from c on. "
+        "Target lanes: k latent channels by column, n tokens of the tile, array row r is channel "
+        "r of each token's product row. Target row: k tokens by row, n channels from latent "
+        "channel b on, array row r is product row r. "
+        "In a core that expands keys and values, score and context read those of product rows in "
+        "the place of latents.",
     ),
     InstructionKind(
         "NORM",

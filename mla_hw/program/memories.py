@@ -26,6 +26,7 @@ __all__ = [
     "head_entries",
     "lane_entries",
     "loaded_entries",
+    "product_entries",
     "rotated_entries",
     "row_entries",
     "scale_entries",
@@ -68,6 +69,7 @@ def contents_at_start(
         "scores": core.score_depth,
         "scales": core.groups * core.tile_limit,
         "memory.y": core.output_words,
+        "products": core.product_blocks * core.columns << core.product_bits,
     }
     # Addresses, bits of the lane, lanes.
     rows = (core.lane_bits, core.rows)
@@ -155,8 +157,14 @@ def score_entries(core: CoreConfig, start: int, fields: Mapping[str, int]) -> En
     return np.add.outer(row_starts, np.arange(fields["n"])).ravel()
 
 
+def product_entries(core: CoreConfig, start: int, rows: int, channels: int) -> Entries:
+    """Return channels of product rows: those of a row follow each other."""
+    first = consecutive(start, rows, 1 << core.product_bits)
+    return np.add.outer(first, np.arange(channels)).ravel()
+
+
 def context_entries(core: CoreConfig, fields: Mapping[str, int]) -> Entries:
     """Return the context sums of a product: slot s lies s vectors of latents further."""
     slot, lane = np.divmod(np.arange(fields["rows"]), core.accumulator_lanes)
-    address = np.add.outer(fields["c"] + slot * core.kv_lora_rank, np.arange(fields["n"]))
+    address = np.add.outer(fields["c"] + slot * core.value_channels, np.arange(fields["n"]))
     return np.asarray((address << core.context_lane_bits) + lane[:, None], np.int64).ravel()

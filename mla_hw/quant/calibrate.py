@@ -33,6 +33,8 @@ class Calibration:
         Mean over the rows of the largest magnitude in a row's latents and RoPE key.
     query_lengths : (float, float)
         Largest Euclidean length of a head's q_lat and q_rope.
+    latents : [rows, kv_lora_rank]
+        c_kv, each row relative to its largest magnitude.
     """
 
     rows: int
@@ -41,6 +43,7 @@ class Calibration:
     latent_level: float
     key_level: float
     query_lengths: tuple[float, float]
+    latents: NDArray[np.float64]
 
 
 def calibrate(
@@ -67,6 +70,7 @@ def calibrate(
     }
     # A rotated pair may point anywhere, so a channel's bound is its pair's magnitude.
     channel = {name: np.abs(value).max(0) for name, value in tensors.items()}
+    levels = np.abs(tensors["c_kv"]).max(1, keepdims=True)
     return Calibration(
         rows=len(x),
         maxima={name: float(value.max()) for name, value in channel.items()},
@@ -74,6 +78,7 @@ def calibrate(
         latent_level=float(np.abs(tensors["c_kv"]).max(1).mean()),
         key_level=float(np.abs(tensors["k_rope"]).max(1).mean()),
         query_lengths=(_longest(tensors["q_lat"]), _longest(tensors["q_rope"])),
+        latents=tensors["c_kv"] / np.where(levels > 0, levels, 1),
     )
 
 

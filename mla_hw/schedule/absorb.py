@@ -1,32 +1,42 @@
 """Decode by the scheme ``absorb``: every step but those of attention, in program order.
 
-Each function makes the steps of one part; :func:`absorb_steps` puts them one after the other. The
-reader's order is that of the weights in memory. Norm, rotation, packing and storing of the new row
-go on beside the projections that do not need them.
+Each function makes the steps of one part; :func:`absorb_steps` puts them one after the other, and
+other schemes take those parts that are the same. The reader's order is that of the weights in
+memory. Norm, rotation, packing and storing of the new row go on beside the projections that do not
+need them.
 """
 
 from mla_hw.schedule.attention import attention_steps
-from mla_hw.schedule.plan import DRAINED, Plan
+from mla_hw.schedule.plan import DRAINED, LOADED, Plan
 from mla_hw.schedule.projections import project, project_whole, stream
 from mla_hw.schedule.schedule import At, Event, Loop, Step, WeightTiles
 
-__all__ = ["absorb_steps"]
+__all__ = [
+    "absorb_steps",
+    "cache_row",
+    "down_projections",
+    "inputs",
+    "output",
+    "rotated_queries",
+    "unrotated_queries",
+    "values",
+]
 
 
 def absorb_steps(plan: Plan) -> list[Step | Loop]:
     """Return the steps of one decode step."""
-    body = [*_inputs(plan), *_down_projections(plan), *_new_rows(plan)]
+    body = [*inputs(plan), *down_projections(plan), *_new_rows(plan)]
     for number, heads in enumerate(plan.passes):
         body += _absorbed_queries(plan, heads, first_pass=number == 0)
         for row in range(plan.query_rows):
             body += attention_steps(plan, heads, row, first_pass=number == 0)
             if row + 1 < plan.query_rows:
                 body += _contexts(plan, heads, row)
-        body += _values(plan, heads, last_pass=number + 1 == len(plan.passes))
-    return [*body, *_output(plan)]
+        body += values(plan, heads, last_pass=number + 1 == len(plan.passes))
+    return [*body, *output(plan)]
 
 
-def _inputs(plan: Plan) -> list[Step | Loop]:
+def inputs(plan: Plan) -> list[Step | Loop]:
     """Layer constants, the RoPE row of each query row's position, x."""
     config, port = plan.config, plan.hardware.port_bytes
     rope_beats = -(-2 * config.qk_rope_head_dim // port)
@@ -69,15 +79,24 @@ def _inputs(plan: Plan) -> list[Step | Loop]:
             "n": -(-2 * plan.x_elements // port),
             "c": At("x", side_by_side=True),
         },
-        tells=(Event("x"),),
+        tells=(LOADED,),
     )
     return [constants, *tables, x]
 
 
-def _down_projections(plan: Plan) -> list[Step | Loop]:
-    """Projections of x, but those of the queries where they are not compressed."""
+def down_projections(plan: Plan, *, tells: tuple[Event, ...] = ()) -> list[Step | Loop]:
+    """Projections of x, but those of the queries where they are not compressed.
+
+    Parameters
+    ----------
+    plan : Plan
+    tells : tuple of Event
+        Told when the place of x is free, as soon as it is, or at once where it will not be.
+    """
     config = plan.config
-    loaded: tuple[Event, ...] = (Event("x"),)
+    # Queries that are not compressed come from x, so that it stays where it is.
+    early, late = ((), tells) if plan.compressed else (tells, ())
+    loaded: tuple[Event, ...] = (LOADED,)
     steps: list[Step | Loop] = []
     if config.q_lora_rank is not None:
         told = (Event("q_down"),)
@@ -86,10 +105,10 @@ def _down_projections(plan: Plan) -> list[Step | Loop]:
         )
         loaded = ()
     steps += project_whole(
-        plan, "kv_a", "kv_latent", config.kv_lora_rank, "x", "scratch", waits=loaded
+        plan, "kv_a", "kv_latent", config.kv_lora_rank, "x", "scratch", waits=loaded, tells=early
     )
     steps += project_whole(
-        plan, "kv_a", "k_pe", config.qk_rope_head_dim, "x", "scratch", tells=(Event("kv"),)
+        plan, "kv_a", "k_pe", config.qk_rope_head_dim, "x", "scratch", tells=(Event("kv"), *late)
     )
     if config.q_lora_rank is not None:
         last = plan.query_rows - 1
@@ -120,7 +139,7 @@ def _new_rows(plan: Plan) -> list[Step | Loop]:
     its queue, behind which the dispatcher would hold the projections back: they go first.
     """
     rows = range(plan.query_rows)
-    appended = [step for row in rows for step in _cache_row(plan, row)]
+    appended = [step for row in rows for step in cache_row(plan, row)]
     rotations = [_rotation(plan, row) for row in rows]
     key, other = _query_projections(plan)
     if plan.query_rows == 1:
@@ -128,7 +147,7 @@ def _new_rows(plan: Plan) -> list[Step | Loop]:
     return [*key, *other, *appended, *rotations]
 
 
-def _cache_row(plan: Plan, row: int) -> list[Step]:
+def cache_row(plan: Plan, row: int = 0) -> list[Step]:
     """Norm and rotation of latents and key; the row is packed and appended to the cache."""
     config, last = plan.config, row + 1 == plan.query_rows
     norm = Step(
@@ -189,13 +208,10 @@ def _cache_row(plan: Plan, row: int) -> list[Step]:
 def _query_projections(plan: Plan) -> tuple[list[Step], list[Step]]:
     """Make all heads' queries: what is rotated, and the other part."""
     config = plan.config
-    heads = config.num_attention_heads
-    phase, source = ("q_b", "c_q") if plan.compressed else ("q", "x")
-    waits = (Event("c_q"),) if plan.compressed else ()
-    pe, nope = heads * config.qk_rope_head_dim, heads * config.qk_nope_head_dim
-    told = (Event("q_pe"),)
+    phase, source = plan.query
+    nope = config.num_attention_heads * config.qk_nope_head_dim
     return (
-        project_whole(plan, phase, "q_pe", pe, source, "scratch", waits=waits, tells=told),
+        unrotated_queries(plan),
         project_whole(plan, phase, "q_nope", nope, source, "spread", tells=(DRAINED,)),
     )
 
@@ -205,7 +221,7 @@ def _rotation(plan: Plan, row: int) -> Step:
     rope, heads = plan.config.qk_rope_head_dim, plan.config.num_attention_heads
     return Step(
         instruction="ROPE",
-        phase="q_b" if plan.compressed else "q",
+        phase=plan.query[0],
         what=f"q_rope = rope(q_pe){plan.of_row(row)}",
         fields={
             "target": "lanes",
@@ -218,6 +234,21 @@ def _rotation(plan: Plan, row: int) -> Step:
         waits=(Event("q_pe"),) if row == 0 else (),
         # Those of other rows come before the softmax of row 0, which their scores wait for.
         tells=(Event("q_rope"),) if row == 0 else (),
+    )
+
+
+def rotated_queries(plan: Plan) -> list[Step | Loop]:
+    """Make the RoPE part of all heads' queries, and rotate it."""
+    return [*unrotated_queries(plan), _rotation(plan, 0)]
+
+
+def unrotated_queries(plan: Plan) -> list[Step]:
+    """Make the RoPE part of all heads' queries."""
+    phase, source = plan.query
+    channels = plan.config.num_attention_heads * plan.config.qk_rope_head_dim
+    waits = (Event("c_q"),) if plan.compressed else ()
+    return project_whole(
+        plan, phase, "q_pe", channels, source, "scratch", waits=waits, tells=(Event("q_pe"),)
     )
 
 
@@ -293,13 +324,27 @@ def _ctx(plan: Plan, start: int, row: int) -> At:
     return plan.lanes("ctx", group * kv, lane, strides=(1,))
 
 
-def _values(plan: Plan, heads: range, *, last_pass: bool) -> list[Step | Loop]:
-    """Make ctx[h] = context / sum of the last row, then o[h] = W_UV[h] ctx[h], head by head."""
+def values(
+    plan: Plan, heads: range, *, last_pass: bool, passed: Event | None = None
+) -> list[Step | Loop]:
+    """Make ctx[h] = context / sum of the last row, then o[h] = W_UV[h] ctx[h], head by head.
+
+    Parameters
+    ----------
+    plan : Plan
+    heads : range
+        Of the pass.
+    last_pass : bool
+    passed : Event, optional
+        What ends the pass where another one follows.
+    """
     kv, v_dim, lanes = plan.config.kv_lora_rank, plan.config.v_head_dim, int(plan.hardware.lanes)
     tiles = (WeightTiles(projection="o", head=head, channels=v_dim, steps=kv) for head in heads)
     body: list[Step | Loop] = [stream(plan, "uv", *tiles)]
     for start in range(0, len(heads), lanes):
-        last = last_pass and start + lanes >= len(heads)
+        done: tuple[Event, ...] = ()
+        if start + lanes >= len(heads) and (ends := DRAINED if last_pass else passed):
+            done = (Event(ends.name, "last"),)
         members = heads[start : start + lanes]
         normalize = _normalize(plan, heads, start, plan.query_rows - 1, tells=True)
         product = project(
@@ -315,13 +360,15 @@ def _values(plan: Plan, heads: range, *, last_pass: bool) -> list[Step | Loop]:
                 "c": At("o", members[0] * v_dim, (v_dim,)),
             },
             waits=(Event("ctx"),),
-            tells=(Event(DRAINED.name, "last"),) if last else (),
+            tells=done,
         )
         body.append(Loop(body=(normalize, product), count=len(members), index="row"))
     return body
 
 
-def _output(plan: Plan) -> list[Step | Loop]:
+def output(
+    plan: Plan, waits: Event = DRAINED, stream_waits: tuple[Event, ...] = ()
+) -> list[Step | Loop]:
     """Project the heads' outputs to y and store it."""
     hidden = plan.config.hidden_size
     store = Step(
@@ -337,6 +384,16 @@ def _output(plan: Plan) -> list[Step | Loop]:
     )
     told = (Event("y"),)
     return [
-        *project_whole(plan, "o", "y", hidden, "o", "output", waits=(DRAINED,), tells=told),
+        *project_whole(
+            plan,
+            "o",
+            "y",
+            hidden,
+            "o",
+            "output",
+            waits=(waits,),
+            tells=told,
+            stream_waits=stream_waits,
+        ),
         store,
     ]

@@ -6,24 +6,38 @@ from mla_hw.schedule.schedule import At, Event, Loop, Step
 __all__ = ["attention_steps"]
 
 
-def attention_steps(plan: Plan, heads: range, row: int, *, first_pass: bool) -> list[Step | Loop]:
+def attention_steps(
+    plan: Plan, heads: range, row: int = 0, *, first_pass: bool, drained: int = 0
+) -> list[Step | Loop]:
     """Return the loop over tiles for the heads of a pass and a query row.
 
     Scores of the next group come before the context of this one, so that the softmax is hidden.
     What the attention of row 0 waits for is there for all rows.
+
+    Parameters
+    ----------
+    plan : Plan
+    heads : range
+    row : int
+    first_pass : bool
+    drained : int
+        First group whose queries may not have left the array.
     """
     groups = plan.groups(heads)
-    ready: tuple[Event, ...] = (Event(DRAINED.name, "first"),) if row == 0 else ()
-    if first_pass and row == 0:
-        ready += (Event("q_rope", "first"),)
-    body = [
-        _tile(plan, row, first=first_pass and row == 0),
-        _score(plan, 0, groups[0], row, waits=ready),
-    ]
+
+    def score(group: int) -> Step:
+        waits: tuple[Event, ...] = ()
+        if row == 0 and group == drained:
+            waits += (Event(DRAINED.name, "first"),)
+        if row == 0 and group == 0 and first_pass:
+            waits += (Event("q_rope", "first"),)
+        return _score(plan, group, groups[group], row, waits=waits)
+
+    body = [_tile(plan, row, first=first_pass and row == 0), score(0)]
     for group, members in enumerate(groups):
         last = group + 1 == len(groups)
         if not last:
-            body.append(_score(plan, group + 1, groups[group + 1], row))
+            body.append(score(group + 1))
         body += [_softmax(plan, group, members), _context(plan, group, members, last=last)]
     return [Loop(body=tuple(body), count=None, index="tile", row=row)]
 

@@ -12,11 +12,11 @@ from mla_hw.program.instructions import (
     VECTOR_COUNT_BITS,
     Engine,
 )
-from mla_hw.registers import register
+from mla_hw.registers import POSITION_BITS, register
 from mla_hw.schedule.dimension import sources_of
 from mla_hw.schedule.placement import Placement
 from mla_hw.schedule.plan import Plan
-from mla_hw.schedule.schedule import Body, Step, walk
+from mla_hw.schedule.schedule import Body, Loop, Step
 from mla_hw.schedule.sizes import program_length
 
 __all__ = ["check_groups", "check_limits", "check_memories", "longest_program"]
@@ -33,7 +33,7 @@ def longest_program() -> int:
 
 
 def check_groups(plan: Plan) -> None:
-    """Refuse a layer of more heads than a program can have instructions for.
+    """Refuse a layer of more heads than a program can have instructions, or a loop turns, for.
 
     Raises
     ------
@@ -41,6 +41,9 @@ def check_groups(plan: Plan) -> None:
         Names the number of heads.
     """
     heads, rows = plan.config.num_attention_heads, plan.hardware.rows
+    if plan.scheme == "naive":
+        _check_loop(heads)
+        return
     # Scores, softmax and context of each group.
     _check_program(plan, int(3 * -(-heads // rows)))
 
@@ -72,6 +75,9 @@ def check_memories(plan: Plan, placement: Placement) -> None:
     elements["scratch"] = placement.depth("scratch")
     elements["score memory"] = heads * plan.tile_limit
     elements["context memory"] = sums << (int(lanes) - 1).bit_length()
+    if products := plan.products:
+        rows = products["product_blocks"] * plan.hardware.columns
+        elements["product rows"] = rows * products["product_words"] * plan.hardware.columns
     for memory, demand in elements.items():
         if demand > 1 << ADDRESS_OFFSET_BITS:
             raise _error(demand, f"{1 << ADDRESS_OFFSET_BITS} elements of {memory}")
@@ -85,12 +91,22 @@ def check_limits(plan: Plan, body: Body) -> None:
     ConfigError
         Names the dimensions, the bound and what is counted.
     """
-    for step in walk(body):
+    for item in body:
+        if isinstance(item, Loop):
+            _check_loop(item.count or 0)
+            check_limits(plan, item.body)
+            continue
+        step = item
         for name, value in step.fields.items():
             if isinstance(value, int) and value >= 1 << _width(step, name):
                 counted = f"{FIELDS[name].doc} ({name} of {step.instruction}: {step.what})"
                 raise _error(value, f"{(1 << _width(step, name)) - 1} for the {counted}")
     _check_program(plan, program_length(body))
+
+
+def _check_loop(count: int) -> None:
+    if count >= 1 << POSITION_BITS:
+        raise _error(count, f"{(1 << POSITION_BITS) - 1} iterations of a loop")
 
 
 def _check_program(plan: Plan, length: int) -> None:

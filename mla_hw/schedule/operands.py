@@ -6,7 +6,7 @@ from dataclasses import replace
 from mla_hw.program.instructions import LOOP_DEPTH
 from mla_hw.schedule.placement import Buffer, Placement
 from mla_hw.schedule.plan import Plan
-from mla_hw.schedule.schedule import At, Body, Loop, Step
+from mla_hw.schedule.schedule import OPERANDS, At, Body, Loop, Step, streams
 
 __all__ = ["alive", "resolve_operands"]
 
@@ -57,12 +57,24 @@ def resolve_operands(plan: Plan, placement: Placement, body: Body) -> tuple[Step
     bits = {"spread": plan.spread_bits, "lanes": plan.lane_bits, "linear": 0}
     bases = {buffer.name: buffer.address << bits[buffer.layout] for buffer in placement.buffers}
     loaded = {buffer.name: buffer.address << plan.load_bits for buffer in placement.buffers}
-    return tuple(
-        replace(item, body=resolve_operands(plan, placement, item.body))
-        if isinstance(item, Loop)
-        else replace(item, fields=_numbers(item.fields, bases, loaded))
-        for item in body
-    )
+    bases[OPERANDS] = _weight_beats(plan, body)
+
+    def resolve(body: Body) -> tuple[Step | Loop, ...]:
+        return tuple(
+            replace(item, body=resolve(item.body))
+            if isinstance(item, Loop)
+            else replace(item, fields=_numbers(item.fields, bases, loaded))
+            for item in body
+        )
+
+    return resolve(body)
+
+
+def _weight_beats(plan: Plan, body: Body) -> int:
+    """Count the beats of all weights that are streamed; each STREAM is whole beats."""
+    columns, port = plan.hardware.columns, plan.hardware.port_bytes
+    sizes = (sum(tiles.bytes(columns) for tiles in stream) for stream in streams(body))
+    return sum(-(-size // port) for size in sizes)
 
 
 def _numbers(

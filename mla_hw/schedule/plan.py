@@ -5,13 +5,15 @@ from mla_hw.golden.activation_buffer import row_offset
 from mla_hw.hardware import HardwareConfig, spread_bits, tile_limit
 from mla_hw.schedule.dimension import named
 from mla_hw.schedule.placement import Buffer
-from mla_hw.schedule.schedule import At, Event
+from mla_hw.schedule.schedule import At, Event, OperandRows
 
-__all__ = ["DRAINED", "Plan"]
+__all__ = ["DRAINED", "LOADED", "Plan"]
 
 #: From array to array: the array starts a product before the one ahead of it has left, so one
 #: that reads what the other makes has to wait.
 DRAINED = Event("drained")
+#: From reader to array: what the activation buffer gets from memory.
+LOADED = Event("loaded")
 
 
 class Plan:
@@ -27,11 +29,11 @@ class Plan:
         Groups of ``rows`` heads per pass.
     query_rows : int
         Query rows that share the weight stream.
+    scheme : str
+        One of :data:`~mla_hw.schedule.SCHEMES`.
 
     Attributes
     ----------
-    passes : tuple of range
-        Heads of each pass.
     constants : dict
         Index of every 32-bit layer constant.
     lane_bits, spread_bits : int
@@ -41,19 +43,29 @@ class Plan:
     """
 
     def __init__(
-        self, config: ModelConfig, hardware: HardwareConfig, pass_groups: int, query_rows: int = 1
+        self,
+        config: ModelConfig,
+        hardware: HardwareConfig,
+        pass_groups: int,
+        query_rows: int = 1,
+        scheme: str = "absorb",
     ) -> None:
         self.config, self.hardware = named(config), named(hardware)
         self.pass_groups = pass_groups
         self.query_rows = query_rows
+        self.scheme = scheme
         self.lane_bits = (hardware.rows - 1).bit_length()
         self.spread_bits = spread_bits(hardware.rows, query_rows)
         self.load_bits = self.spread_bits + (query_rows - 1).bit_length()
-        heads, width = config.num_attention_heads, pass_groups * hardware.rows
-        self.passes = tuple(
-            range(start, min(start + width, heads)) for start in range(0, heads, width)
-        )
         self.constants = {name: index for index, name in enumerate(self._constant_names())}
+
+    @property
+    def passes(self) -> tuple[range, ...]:
+        """Heads of each pass."""
+        heads = int(self.config.num_attention_heads)
+        # Keys and values are made of one head at a time, whose products take one row of the array.
+        width = 1 if self.scheme == "naive" else int(self.pass_groups * self.hardware.rows)
+        return tuple(range(start, min(start + width, heads)) for start in range(0, heads, width))
 
     @property
     def compressed(self) -> bool:
@@ -61,19 +73,94 @@ class Plan:
         return self.config.q_lora_rank is not None
 
     @property
+    def query(self) -> tuple[str, str]:
+        """Phase of the queries' projections, and the buffer that they come from."""
+        return ("q_b", "c_q") if self.compressed else ("q", "x")
+
+    @property
+    def query_inputs(self) -> int:
+        """Elements that queries are projected from."""
+        return (
+            self.config.hidden_size if self.config.q_lora_rank is None else self.config.q_lora_rank
+        )
+
+    @property
     def projections(self) -> tuple[str, ...]:
         """Tensors that projections make, in the order of execution."""
         first = ("q_down",) if self.compressed else ()
-        return (*first, "kv_latent", "k_pe", "q_pe", "q_nope", "q_lat", "o", "y")
+        middle = {
+            "absorb": ("q_nope", "q_lat", "o"),
+            "reuse": ("q_lat", "o"),
+            "recompute": ("q_lat", "o"),
+            "naive": ("q_nope",),
+        }[self.scheme]
+        return (*first, "kv_latent", "k_pe", "q_pe", *middle, "y")
 
     def _constant_names(self) -> tuple[str, ...]:
         # Epsilon takes two words.
         inner = ("epsilon_q", "epsilon_q+") if self.compressed else ()
+        products = ("products",) if self.products else ()
         return (
             *self.projections,
             *("score", "context", "key", "epsilon_kv", "epsilon_kv+"),
             *inner,
+            *products,
         )
+
+    @property
+    def operands(self) -> tuple[OperandRows, ...]:
+        """Weights that the array does not take as a stream."""
+        config, heads = self.config, range(int(self.config.num_attention_heads))
+        nope, kv = config.qk_nope_head_dim, config.kv_lora_rank
+        if self.scheme == "naive":
+            parts = (("values", config.v_head_dim), ("keys", nope))
+            return tuple(
+                self._operand(name, head, rows, kv) for head in heads for name, rows in parts
+            )
+        if self.scheme == "recompute":
+            return (
+                *(self._operand("W_UQ", head, self.query_inputs, nope) for head in heads),
+                *(self._operand("W_UK", head, nope, kv, ring=True) for head in heads),
+            )
+        return ()
+
+    def _operand(
+        self, name: str, head: int, rows: int, steps: int, *, ring: bool = False
+    ) -> OperandRows:
+        beats = rows * self.row_beats if ring else self.row_groups(rows) * self.group_beats(steps)
+        return OperandRows(
+            projection=name, head=head, rows=rows, steps=steps, ring=ring, beats=beats
+        )
+
+    @property
+    def products(self) -> dict[str, int]:
+        """Sizes of the product rows: those of a tile, or a word for each input of the queries."""
+        config, columns = self.config, self.hardware.columns
+        if self.scheme == "naive":
+            words = -(-(config.v_head_dim + config.qk_nope_head_dim) // columns)
+            return {
+                "product_blocks": -(-self.tile_limit // columns),
+                # A power of two, so that an element's address needs no product.
+                "product_words": words + ((1 << int(words - 1).bit_length()) - int(words)),
+                "product_values": config.v_head_dim,
+                "product_keys": config.qk_nope_head_dim,
+            }
+        if self.scheme == "recompute":
+            return {"product_blocks": -(-self.query_inputs // columns), "product_words": 1}
+        return {}
+
+    @property
+    def product_bits(self) -> int:
+        """Bits of the channel within an element address of the product rows."""
+        return int(self.products["product_words"] * self.hardware.columns - 1).bit_length()
+
+    def row_groups(self, rows: int) -> int:
+        """Return how many times the array's rows it takes for so many rows of operands."""
+        return -(-rows // self.hardware.rows)
+
+    def group_beats(self, steps: int) -> int:
+        """Return the beats of operands for all lanes, one byte each."""
+        return -(-(steps << self.lane_bits) // self.hardware.port_bytes)
 
     @property
     def token_words(self) -> int:
@@ -112,6 +199,10 @@ class Plan:
         config, groups = self.config, self.pass_groups
         heads, all_groups = config.num_attention_heads, self.all_groups
 
+        def weights(*parts: tuple[int, int]) -> Buffer:
+            words = sum(self.row_groups(count) * steps for count, steps in parts)
+            return lanes("weights", "projection", words)
+
         def spread(name: str, memory: str, elements: int) -> Buffer:
             words = -(-elements >> self.spread_bits)
             return Buffer(name=name, memory=memory, layout="spread", words=words)
@@ -126,20 +217,34 @@ class Plan:
             return Buffer(name=name, memory="scratch", layout="linear", words=rows * elements)
 
         pass_heads = max(map(len, self.passes))
+        nope, kv = config.qk_nope_head_dim, config.kv_lora_rank
         buffers = [
             spread("x", "projection", config.hidden_size),
-            spread("q_nope", "projection", heads * config.qk_nope_head_dim),
-            lanes("q_lat", "projection", rows * groups * config.kv_lora_rank),
-            spread("o", "projection", heads * config.v_head_dim),
-            lanes("q_rope", "vector", rows * all_groups * config.qk_rope_head_dim),
             lanes("P", "vector", groups * self.tile_limit),
-            lanes("ctx", "vector", groups * config.kv_lora_rank)
-            if rows == 1
-            else spread("ctx", "vector", pass_heads * config.kv_lora_rank),
             linear("kv_latent", config.kv_lora_rank),
             linear("k_pe", config.qk_rope_head_dim),
             linear("q_pe", heads * config.qk_rope_head_dim),
         ]
+        if self.scheme == "naive":
+            buffers += [
+                weights((config.v_head_dim, kv), (nope, kv)),
+                lanes("q_nope", "projection", nope),
+                lanes("q_rope", "vector", config.qk_rope_head_dim),
+                lanes("o", "vector", heads * config.v_head_dim),
+            ]
+        else:
+            buffers += [
+                lanes("q_lat", "projection", rows * groups * kv),
+                spread("o", "projection", heads * config.v_head_dim),
+                lanes("q_rope", "vector", rows * all_groups * config.qk_rope_head_dim),
+                lanes("ctx", "vector", groups * kv)
+                if rows == 1
+                else spread("ctx", "vector", pass_heads * kv),
+            ]
+        if self.scheme == "absorb":
+            buffers.append(spread("q_nope", "projection", heads * nope))
+        if self.scheme == "recompute":
+            buffers.append(weights((self.query_inputs, nope)))
         if config.q_lora_rank is not None:
             buffers += [
                 spread("c_q", "vector", config.q_lora_rank),

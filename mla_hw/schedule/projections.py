@@ -6,10 +6,26 @@ from mla_hw.schedule.schedule import At, Event, Step, WeightTiles
 __all__ = ["project", "project_whole", "stream"]
 
 
-def stream(plan: Plan, phase: str, *tiles: WeightTiles) -> Step:
-    """Bring the weights of one tensor, or of one per head, to the array; they are equally large."""
+def stream(
+    plan: Plan,
+    phase: str,
+    *tiles: WeightTiles,
+    looped: bool = False,
+    waits: tuple[Event, ...] = (),
+) -> Step:
+    """Bring the weights of one tensor, or of one per head, to the array; they are equally large.
+
+    Parameters
+    ----------
+    plan : Plan
+    phase : str
+    *tiles : WeightTiles
+    looped : bool
+        One of the tiles in each iteration of the loop around it, instead of all at once.
+    waits : tuple of Event
+    """
     columns, port = plan.hardware.columns, plan.hardware.port_bytes
-    size = len(tiles) * tiles[0].bytes(columns)
+    size = (1 if looped else len(tiles)) * tiles[0].bytes(columns)
     beats = -(-size // port)
     return Step(
         instruction="STREAM",
@@ -17,6 +33,8 @@ def stream(plan: Plan, phase: str, *tiles: WeightTiles) -> Step:
         what=f"weights of {tiles[0].projection}: {size} bytes",
         fields={"n": beats, "k": (beats * port - size) // columns},
         weights=tiles,
+        looped=looped,
+        waits=waits,
     )
 
 
@@ -62,6 +80,7 @@ def project_whole(
     *,
     waits: tuple[Event, ...] = (),
     tells: tuple[Event, ...] = (),
+    stream_waits: tuple[Event, ...] = (),
 ) -> list[Step]:
     """Stream and multiply a projection of a whole vector.
 
@@ -71,24 +90,25 @@ def project_whole(
     phase, name : str
     channels : int
     source : str
-        ``x``, ``c_q`` or ``o``: layout *spread*.
+        ``x``, ``c_q`` or ``o``: layout *spread*, but o of ``naive`` lies in one lane.
     target : str
         ``scratch``, ``spread`` or ``output``.
-    waits, tells : tuple of Event
+    waits, tells, stream_waits : tuple of Event
     """
     config = plan.config
-    half, steps = {
-        "x": ("projection", config.hidden_size),
-        "c_q": ("vector", config.q_lora_rank or 0),
-        "o": ("projection", config.num_attention_heads * config.v_head_dim),
+    heads = "vector_lanes" if plan.scheme == "naive" else "projection_spread"
+    place, steps = {
+        "x": ("projection_spread", config.hidden_size),
+        "c_q": ("vector_spread", config.q_lora_rank or 0),
+        "o": (heads, config.num_attention_heads * config.v_head_dim),
     }[source]
     tiles = WeightTiles(projection=name, head=None, channels=channels, steps=steps)
     fields: dict[str, int | str | At] = {
-        "source": f"{half}_spread",
+        "source": place,
         "a": At(source),
         "c": 0 if target == "output" else At(name),
     }
     return [
-        stream(plan, phase, tiles),
+        stream(plan, phase, tiles, waits=stream_waits),
         project(plan, phase, name, channels, steps, target, fields, waits=waits, tells=tells),
     ]

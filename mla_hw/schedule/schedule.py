@@ -11,7 +11,22 @@ from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import INSTRUCTIONS, Engine
 from mla_hw.schedule.placement import Placement
 
-__all__ = ["At", "Body", "Event", "Loop", "Schedule", "Step", "WeightTiles", "walk"]
+__all__ = [
+    "OPERANDS",
+    "At",
+    "Body",
+    "Event",
+    "Loop",
+    "OperandRows",
+    "Schedule",
+    "Step",
+    "WeightTiles",
+    "streams",
+    "walk",
+]
+
+#: What :class:`At` calls the operand rows, counted in beats; they lie behind all tiles of weights.
+OPERANDS = "operands"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +82,8 @@ class Step:
     waits, tells : tuple of Event
     weights : tuple of WeightTiles
         What a STREAM reads.
+    looped : bool
+        Each iteration of the loop around it reads one of these.
     """
 
     instruction: str
@@ -76,6 +93,7 @@ class Step:
     waits: tuple[Event, ...] = ()
     tells: tuple[Event, ...] = ()
     weights: tuple["WeightTiles", ...] = ()
+    looped: bool = False
 
     @property
     def engine(self) -> Engine:
@@ -139,6 +157,32 @@ class WeightTiles:
         return -(-self.channels // columns) * (2 + self.steps) * columns
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OperandRows:
+    """Rows of weights that are multiplied from the activation buffer, or that a tile is made of.
+
+    Parameters
+    ----------
+    projection : str
+        Tensor that they belong to.
+    head : int
+    rows, steps : int
+        Rows, and elements of each.
+    ring : bool
+        They lie as cache rows do, for TILE; else in groups of the array's rows, as they go to its
+        lanes.
+    beats : int
+        Beats that they take in memory.
+    """
+
+    projection: str
+    head: int
+    rows: int
+    steps: int
+    ring: bool
+    beats: int
+
+
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Schedule:
     """Everything that the program, the memory image and the gateware follow from.
@@ -153,6 +197,8 @@ class Schedule:
         Index of each layer constant.
     passes : tuple of range
         Heads of each pass over the cache.
+    operands : tuple of OperandRows
+        In the order of memory.
     """
 
     core: CoreConfig
@@ -160,6 +206,7 @@ class Schedule:
     body: tuple[Step | Loop, ...]
     constants: dict[str, int]
     passes: tuple[range, ...]
+    operands: tuple[OperandRows, ...] = ()
 
     def steps(self) -> Iterator[Step]:
         """All steps in program order, loop bodies once."""
@@ -168,7 +215,7 @@ class Schedule:
     @property
     def streams(self) -> tuple[tuple[WeightTiles, ...], ...]:
         """What each STREAM reads."""
-        return tuple(step.weights for step in self.steps() if step.weights)
+        return streams(self.body)
 
     def __str__(self) -> str:
         lines = ["# buffers: memory, addresses, layout, tensor, alive", str(self.placement)]
@@ -191,6 +238,17 @@ class Schedule:
 
         show(self.body, 0)
         return "\n".join(lines) + "\n"
+
+
+def streams(body: Body) -> tuple[tuple[WeightTiles, ...], ...]:
+    """Return what each STREAM reads, in each iteration that reads something else."""
+    found: list[tuple[WeightTiles, ...]] = []
+    for step in walk(body):
+        if step.looped:
+            found += [(tiles,) for tiles in step.weights]
+        elif step.weights:
+            found.append(step.weights)
+    return tuple(found)
 
 
 def _event(event: Event) -> str:

@@ -43,6 +43,7 @@ def core_config(plan: Plan, placement: Placement, body: Body, multiplier: str) -
         "program_depth": program_length(body),
         "constants": len(plan.constants),
         "query_rows": plan.query_rows,
+        **plan.products,
     }
     return CoreConfig(
         multiplier=multiplier if hardware.multiplier == "auto" else hardware.multiplier,
@@ -68,6 +69,7 @@ def _acc_width(plan: Plan) -> int:
         config.cache_row,
         config.num_attention_heads * config.v_head_dim,
         plan.tile_limit,
+        config.qk_head_dim if plan.products else 0,
     )
     return (symmetric_limit(16) * symmetric_limit(8) * steps).bit_length() + 1
 
@@ -79,6 +81,9 @@ def _ring_blocks(plan: Plan) -> int:
     """
     block_bytes = int(plan.token_words * plan.hardware.columns)
     blocks = int(-(-plan.tile_limit // plan.hardware.columns))
+    if plan.scheme == "recompute":
+        # W_UK of a head is a tile.
+        blocks = max(blocks, int(-(-plan.config.qk_nope_head_dim // plan.hardware.columns)))
     least = (blocks + -(-blocks // 2)) * block_bytes
     ring_blocks = max(-(-least // _RING_UNIT) * _RING_UNIT // block_bytes, blocks + 1)
     return min(ring_blocks, 4 * blocks)

@@ -24,8 +24,9 @@ from rtl_gen.pipeline import delay
 
 __all__ = ["DrainController", "drain_tile_layout"]
 
-_PROJECT, _SCORE, _CONTEXT = range(len(FIELDS["mode"].choices))
+_PROJECT, _SCORE, _CONTEXT, _EXPAND = range(len(FIELDS["mode"].choices))
 _LANES = FIELDS["target"].choices.index("lanes")
+_ROW = FIELDS["target"].choices.index("row")
 # From the counters to the registered drain pulse and the lane's first stage.
 _DRAIN_STAGE = SELECT_TIMING.latency - DRAIN_TIMING.latency
 assert _DRAIN_STAGE == 1
@@ -38,7 +39,7 @@ def drain_tile_layout(config: CoreConfig) -> data.StructLayout:
     last tile; ``block`` is the block of the latent ring; ``element`` the first destination
     address, which lies ``distance`` further for each of several query rows. ``mode``, ``target``,
     ``rows`` and ``group`` are the instruction's, ``pre`` and ``post`` its shifts, ``bank`` holds
-    the constants.
+    the constants; ``factor`` is the constant of product rows.
     """
     return data.StructLayout({
         "en": 1,
@@ -55,6 +56,7 @@ def drain_tile_layout(config: CoreConfig) -> data.StructLayout:
         "block": range(config.ring_blocks),
         "element": 24,
         **({"distance": 24} if config.query_rows > 1 else {}),
+        **({"factor": 15} if config.product_blocks else {}),
     })
 
 
@@ -97,7 +99,8 @@ class DrainController(wiring.Component):
     address (project; for the target *lanes* each column is ``1 << lane_bits`` further; row t lies
     ``t * distance`` further), the score
     memory (row r lies ``r * tile_limit`` further), or each lane of the context memory (slot s
-    lies ``s * kv_lora_rank`` further).
+    lies ``s * value_channels`` further). Of the product rows (expand) columns are rows and array
+    rows are channels for the target *lanes*, and the other way round for the target *row*.
 
     Parameters
     ----------
@@ -194,10 +197,16 @@ class DrainController(wiring.Component):
         lanes = Mux(is_context, config.accumulator_lanes, 1)
         slot_end = column == Mux(is_context, cycles["context"], config.columns) - 1
         last_slot = rows_left <= lanes
-        distance = Mux(is_context, config.kv_lora_rank, config.tile_limit)
+        row_step = Mux(is_context, config.value_channels, config.tile_limit)
+        column_step = Mux(scattered, 1 << config.lane_bits, 1)
         if config.query_rows > 1:
-            distance = Mux(tile.mode == _PROJECT, tile.distance, distance)
-        next_row = row_element + distance
+            row_step = Mux(tile.mode == _PROJECT, tile.distance, row_step)
+        if config.product_blocks:
+            row_bit = 1 << config.product_bits
+            expands, by_token = tile.mode == _EXPAND, tile.target == _LANES
+            row_step = Mux(expands, Mux(by_token, 1, row_bit), row_step)
+            column_step = Mux(expands, Mux(by_token, row_bit, 1), column_step)
+        next_row = row_element + row_step
         with m.If(pop):
             m.d.sync += [
                 active.eq(1),
@@ -222,7 +231,7 @@ class DrainController(wiring.Component):
         with m.Else():
             m.d.sync += [
                 column.eq(column + 1),
-                element.eq(element + Mux(scattered, 1 << config.lane_bits, 1)),
+                element.eq(element + column_step),
             ]
 
         counted = _Stage(config, "counted")
@@ -250,6 +259,7 @@ class DrainController(wiring.Component):
     def _send_projection_and_score(self, m, tile, column, stage: _Stage) -> None:
         config, flags, lane = self.config, stage.flags, stage.lane
         within = column[: exact_log2(config.columns)]
+        selected = Array(self.results[row] for row in range(config.rows))[lane.slot]
         requantize = register_payload(m, self.requantize, "requantize")
         m.d.comb += [
             requantize.en.eq(flags.en & (tile.mode == _PROJECT)),
@@ -261,10 +271,20 @@ class DrainController(wiring.Component):
             requantize.target.eq(tile.target),
             requantize.element.eq(lane.element),
         ]
+        if config.product_blocks:
+            expands = tile.mode == _EXPAND
+            m.d.comb += requantize.factor.eq(tile.factor)
+            with m.If(expands):
+                m.d.comb += [
+                    requantize.en.eq(flags.en),
+                    requantize.acc.eq(selected),
+                    # The requantiser's other destinations know it not.
+                    requantize.target.eq(_ROW),
+                ]
         score = register_payload(m, self.score, "score")
         m.d.comb += [
             score.en.eq(flags.en & (tile.mode == _SCORE)),
-            score.acc.eq(Array(self.results[row] for row in range(config.rows))[lane.slot]),
+            score.acc.eq(selected),
             score.pre.eq(tile.pre),
             score.post.eq(tile.post),
             score.block_token.eq(Cat(within, tile.block)),

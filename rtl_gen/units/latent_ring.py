@@ -10,12 +10,13 @@ from amaranth.utils import exact_log2
 from mla_hw.cycles.latent_ring import row_words
 from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.hardware import CoreConfig
+from mla_hw.program.instructions import ADDRESS_OFFSET_BITS
 from rtl_gen.layouts import read_port_signature
 from rtl_gen.pipeline import delay
 from rtl_gen.units.simple_memory import SimpleMemory
 from rtl_gen.units.width_adapter import column_word_layout
 
-__all__ = ["LatentRing", "ring_read_layout", "tile_layout"]
+__all__ = ["LatentRing", "product_write_layout", "ring_read_layout", "tile_layout"]
 
 SCALE_BITS = 16
 
@@ -29,14 +30,21 @@ def ring_read_layout(config: CoreConfig) -> data.StructLayout:
     """Read of C elements of a block.
 
     By column: channel ``word * C + index`` of all tokens, lane = token. By row: channels
-    ``word * C`` and following of token ``index``, lane = channel.
+    ``word * C`` and following of token ``index``, lane = channel. With ``product`` of the product
+    rows instead of the ring.
     """
     return data.StructLayout({
         "column": 1,
-        "block": range(config.ring_blocks),
-        "word": range(config.token_words),
+        "block": range(max(config.ring_blocks, config.product_blocks)),
+        "word": range(max(config.token_words, config.product_words)),
         "index": range(config.columns),
+        **({"product": 1} if config.product_blocks else {}),
     })
+
+
+def product_write_layout() -> data.StructLayout:
+    """Write of an element of the product rows: ``row << product_bits | channel``."""
+    return data.StructLayout({"en": 1, "element": ADDRESS_OFFSET_BITS, "data": signed(8)})
 
 
 class LatentRing(wiring.Component):
@@ -46,6 +54,9 @@ class LatentRing(wiring.Component):
     :py:`(J*token_words + K)*C + j` (:func:`mla_hw.golden.latent_ring.place_latent`), so that
     neither a column nor a row of C elements meets in a bank. Rotators bring elements to banks and
     back.
+
+    Beside it lie the product rows, where the core has some: no ring, written element by element
+    (:func:`mla_hw.golden.latent_ring.place_product`), and read like the ring.
 
     Takes one word per cycle and answers one read per cycle. Latencies, and which word completes a
     block, are in :mod:`mla_hw.cycles.latent_ring`.
@@ -72,6 +83,8 @@ class LatentRing(wiring.Component):
         What has been read.
     scale : :py:`In(read_port_signature(unsigned(16), ring_blocks * columns))`
         Read port: scale of token ``address % C`` of block ``address // C``.
+    product : :py:`In(product_write_layout())`
+        In cores with product rows: what is read ``PRODUCT_WRITE_LATENCY`` cycles later and after.
     """
 
     tile: stream.Interface
@@ -81,6 +94,7 @@ class LatentRing(wiring.Component):
     read: data.View
     b: data.View
     scale: Any
+    product: Any
 
     def __init__(self, config: CoreConfig) -> None:
         self.config = config
@@ -94,6 +108,7 @@ class LatentRing(wiring.Component):
             "scale": In(
                 read_port_signature(unsigned(SCALE_BITS), config.ring_blocks * config.columns)
             ),
+            **({"product": In(product_write_layout())} if config.product_blocks else {}),
         })
 
     def elaborate(self, platform):
@@ -110,7 +125,7 @@ class LatentRing(wiring.Component):
         wiring.connect(m, wiring.flipped(self.scale), scales.read)
 
         complete = self._write(m, [bank.w for bank in banks], scales.w)
-        self._read(m, [bank.read for bank in banks])
+        self._read(m, [bank.read for bank in banks], self._write_products(m))
         m.d.sync += self.filled.eq(self.filled + complete - self.release)
 
         return m
@@ -200,7 +215,41 @@ class LatentRing(wiring.Component):
         m.d.comb += scales.en.eq(scale_en)
         return complete
 
-    def _read(self, m: Module, banks: list) -> None:
+    def _write_products(self, m: Module) -> list:
+        """Put an element where it belongs; return the read ports of the product rows' banks."""
+        config = self.config
+        if not config.product_blocks:
+            return []
+        column_bits = exact_log2(config.columns)
+        channel, row = self.product.element[: config.product_bits], self.product.element
+        row = row[config.product_bits :][
+            : (config.product_blocks * config.columns - 1).bit_length()
+        ]
+        index, offset = row[:column_bits], channel[:column_bits]
+        bank = Signal(column_bits, name="product_bank", reset_less=True)
+        address = Signal(range(config.product_depth), name="product_address", reset_less=True)
+        value = Signal(signed(8), name="product_data", reset_less=True)
+        en = Signal(name="product_en")
+        m.d.sync += [
+            en.eq(self.product.en),
+            value.eq(self.product.data),
+            bank.eq(index + offset),
+            address.eq(Cat(index, channel[column_bits:], row[column_bits:])),
+        ]
+        ports = []
+        for number in range(config.columns):
+            m.submodules[f"product_{number}"] = storage = SimpleMemory(
+                signed(8), config.product_depth
+            )
+            m.d.comb += [
+                storage.w.en.eq(en & (bank == number)),
+                storage.w.address.eq(address),
+                storage.w.data.eq(value),
+            ]
+            ports.append(storage.read)
+        return ports
+
+    def _read(self, m: Module, banks: list, products: list) -> None:
         """Read C banks and turn the lanes back."""
         config = self.config
         index = self.read.index
@@ -208,10 +257,16 @@ class LatentRing(wiring.Component):
         bases = Array(block * config.token_words for block in range(config.ring_blocks))
         line = Signal(range(config.ring_blocks * config.token_words), reset_less=True)
         m.d.sync += line.eq(bases[self.read.block] + self.read.word)
+        if products:
+            product_line = Signal(range(config.product_blocks * config.product_words))
+            word_bits = exact_log2(config.product_words)
+            m.d.sync += product_line.eq(Cat(self.read.word[:word_bits], self.read.block))
         for bank, r_port in enumerate(banks):
             low = Signal(exact_log2(config.columns), name=f"low_{bank}", reset_less=True)
             m.d.sync += low.eq(Mux(self.read.column, bank - index, index))
             m.d.comb += r_port.address.eq(Cat(low, line))
+            if products:
+                m.d.comb += products[bank].address.eq(Cat(low, product_line))
 
         # Cycles 1 and 2: memory. Cycles 3 and 4: lane i is in bank (index + i) mod C, by column
         # and by row; first the coarse bits of the rotation, then the fine ones.
@@ -219,7 +274,10 @@ class LatentRing(wiring.Component):
         fine = len(turn) // 2
         coarse = Signal(8 * config.columns, reset_less=True)
         lanes = Signal.like(coarse, reset_less=True)
-        banked = Cat(r_port.data for r_port in banks)
+        banked: Value = Cat(r_port.data for r_port in banks)
+        if products:
+            chosen = delay(m, self.read.product, 1 + MEMORY_READ_LATENCY, "is_product")
+            banked = Mux(chosen, Cat(port.data for port in products), banked)
         m.d.sync += [
             coarse.eq(_rotate(banked, turn[fine:], 8 << fine)),
             lanes.eq(_rotate(coarse, delay(m, turn[:fine], 1, "fine_turn"), 8)),

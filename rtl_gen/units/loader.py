@@ -34,8 +34,10 @@ class Loader(wiring.Component):
 
     Writes what :func:`mla_hw.golden.loader.load_elements` gives; for target ``spread`` at
     :func:`mla_hw.golden.loader.spread_places`, which are the lanes of all query rows side by side:
-    ``elements`` counts those of each row. Each cycle writes one entry, or, for ``spread``, as
-    many elements as the port and the lanes allow. :mod:`mla_hw.cycles.loader` states the cycles
+    ``elements`` counts those of each row; for target ``lanes``, which is there in cores with
+    product rows, at :func:`mla_hw.golden.activation_buffer.place_elements`. Each cycle writes one
+    entry, or, for these two, as many elements as the port and the lanes allow.
+    :mod:`mla_hw.cycles.loader` states the cycles
     per beat; they do not depend on what is dropped of the last one. ``done`` comes when everything
     has been written.
 
@@ -46,14 +48,14 @@ class Loader(wiring.Component):
     Members
     -------
     command : :py:`In(stream.Signature(load_command_layout()))`
-        For target ``spread``, ``destination`` is a multiple of the elements per write, and of all
-        rows' lanes where there are several query rows.
+        For targets ``spread`` and ``lanes``, ``destination`` is a multiple of the elements per
+        write; for ``spread`` also of all rows' lanes where there are several query rows.
     i : :py:`In(stream.Signature(load_beat_layout(config)))`
         Beats of the commands, one command after the other.
     done : :py:`Out(1)`
         Pulse at the end of a command.
     activation : :py:`Out(activation_write_layout(config))`
-        Target ``spread``: int16 elements for the projection half.
+        Targets ``spread``, ``lanes``: int16 elements for the projection half.
     table : :py:`Out(memory_write_layout(32, ...))`
         Target ``table``: one entry per RoPE pair, cos in the low half, sin in the high half.
     constants : :py:`Out(memory_write_layout(32, config.constants))`
@@ -86,7 +88,13 @@ class Loader(wiring.Component):
         m = Module()
 
         width = elements_per_write(self.config, "spread")
-        n_writes = {name: writes_per_beat(self.config, name) for name in LOAD_TARGETS}
+        byte_width = elements_per_write(self.config, "lanes")
+        widens = self.config.product_blocks > 0
+        n_writes = {
+            name: writes_per_beat(self.config, name)
+            for name in LOAD_TARGETS
+            if widens or name != "lanes"
+        }
 
         target = Signal.like(self.command.p.target, reset_less=True)
         position = Signal.like(self.command.p.destination, reset_less=True)
@@ -95,11 +103,19 @@ class Loader(wiring.Component):
         last = Signal(reset_less=True)
         writes = Signal(range(max(n_writes.values()) + 1))
         spread = Signal()
-        count = Signal(range(width + 1))
+        count = Signal(range((max(width, byte_width) if widens else width) + 1))
+        n_beat_writes, rest = Value.cast(n_writes["program"]), beat >> 32
         m.d.comb += [
             spread.eq(target == LOAD_TARGETS["spread"]),
             count.eq(Mux(spread, width, 1)),
         ]
+        if widens:
+            lanes = Signal()
+            m.d.comb += lanes.eq(target == LOAD_TARGETS["lanes"])
+            with m.If(lanes):
+                m.d.comb += count.eq(byte_width)
+            n_beat_writes = Mux(lanes, n_writes["lanes"], n_beat_writes)
+            rest = Mux(lanes, beat >> 8 * byte_width, rest)
         taken: Value = count
         if self.config.query_rows > 1:
             # Counted when the last lane of the last row has had its turn.
@@ -111,11 +127,11 @@ class Loader(wiring.Component):
             m.d.sync += [
                 beat.eq(self.i.p.data),
                 last.eq(self.i.p.last),
-                writes.eq(Mux(spread, n_writes["spread"], n_writes["program"])),
+                writes.eq(Mux(spread, n_writes["spread"], n_beat_writes)),
             ]
         with m.Elif(writes != 0):
             m.d.sync += [
-                beat.eq(Mux(spread, beat >> 16 * width, beat >> 32)),
+                beat.eq(Mux(spread, beat >> 16 * width, rest)),
                 writes.eq(writes - 1),
             ]
         with m.If(self.command.valid & self.command.ready):
@@ -148,8 +164,7 @@ class Loader(wiring.Component):
 
         # Ready in the next cycle: for the first beat of a command, and with the last write of any
         # other beat but the last one.
-        new = n_writes["program"]
-        few = Mux(spread, n_writes["spread"], new) == 1
+        few = Mux(spread, n_writes["spread"], n_beat_writes) == 1
         accepted = self.i.valid & self.i.ready
         m.d.sync += ready.eq(
             Mux(
@@ -197,3 +212,30 @@ class Loader(wiring.Component):
             self.activation.en.eq(lane_en),
             self.activation.address.eq(entry_position >> load_bits),
         ]
+        if self.config.product_blocks:
+            self._widen(m, target, position, elements, beat, writing)
+
+    def _widen(self, m: Module, target, position, elements, beat, writing) -> None:
+        """Register the write of bytes to all lanes that there are."""
+        lane_bits = self.config.lane_bits
+        width = elements_per_write(self.config, "lanes")
+        address = Signal.like(self.activation.address, name="byte_address", reset_less=True)
+        m.d.sync += address.eq(position >> lane_bits)
+        values = [
+            Signal(signed(8), name=f"byte_{offset}", reset_less=True) for offset in range(width)
+        ]
+        byte_en = Signal(self.config.rows)
+        for offset, value in enumerate(values):
+            m.d.sync += value.eq(beat.word_select(offset, 8))
+        for lane in range(self.config.rows):
+            offset = lane % width
+            m.d.sync += byte_en[lane].eq(
+                writing
+                & (target == LOAD_TARGETS["lanes"])
+                & (position[:lane_bits] == lane - offset)
+                & (elements > offset)
+            )
+        with m.If(byte_en.any()):
+            m.d.comb += [self.activation.en.eq(byte_en), self.activation.address.eq(address)]
+            for lane in range(self.config.rows):
+                m.d.comb += self.activation.data[lane].eq(values[lane % width])

@@ -27,8 +27,9 @@ from rtl_gen.units.width_adapter import column_word_layout
 __all__ = ["MatmulSequencer", "stall_layout"]
 
 _MODES = FIELDS["mode"].choices
-_PROJECT, _SCORE, _CONTEXT = range(len(_MODES))
+_PROJECT, _SCORE, _CONTEXT, _EXPAND = range(len(_MODES))
 _LANES = FIELDS["target"].choices.index("lanes")
+_ROW = FIELDS["target"].choices.index("row")
 
 
 def stall_layout() -> data.StructLayout:
@@ -45,6 +46,13 @@ class MatmulSequencer(wiring.Component):
       column; all rows read ``a`` + step (projection half), then ``b`` + step (vector half).
     - context: per word of C latent channels the tile's k tokens by row; all rows read ``a`` + token
       (vector half).
+    - expand, in cores with product rows: as score without its RoPE channels, k of the latent ones,
+      or (target row) as context from latent channel ``b`` on; all rows read ``a`` + step of the
+      projection half.
+
+    Where ``product`` says so, a projection takes its steps from product rows, and only the words of
+    constants from the weights. Where the core has product rows with keys and values, score and
+    context take these in the place of latents.
 
     One command at a time; latencies and the distance between tiles are in
     :mod:`mla_hw.cycles.matmul_sequencer`. The tile in the ring begins at the oldest block that has
@@ -114,7 +122,7 @@ class MatmulSequencer(wiring.Component):
 
         command: Any = Signal(array_command_layout(), reset_less=True)
         # The mode, decoded before the command begins.
-        mode: Any = Signal(mode_layout(), reset_less=True)
+        mode: Any = Signal(mode_layout(self.config), reset_less=True)
         setup, running, tile_last, command_last = (
             Signal(name=name) for name in ("setup", "running", "tile_last", "command_last")
         )
@@ -127,6 +135,8 @@ class MatmulSequencer(wiring.Component):
                     mode.score.eq(self.command.p.mode == _SCORE),
                     mode.context.eq(self.command.p.mode == _CONTEXT),
                 ]
+                if self.config.product_blocks:
+                    m.d.sync += mode.expand.eq(self.command.p.mode == _EXPAND)
                 with m.If(self.command.valid):
                     m.next = "SETUP"
             with m.State("SETUP"):
@@ -141,7 +151,9 @@ class MatmulSequencer(wiring.Component):
         first_clear, clear = self._keep_distance(m, setup, tile_last)
         walk: Any = Signal(walk_layout())
         read_operands(m, self.config, command, mode, walk, self.operand_read)
-        available = read_ring(m, self.config, mode, walk, self.ring_read, self.filled, self.release)
+        available = read_ring(
+            m, self.config, command, mode, walk, self.ring_read, self.filled, self.release
+        )
 
         # A tile starts when its last step will find the drain free; from then on only data counts.
         fresh = Signal(reset_less=True)
@@ -150,16 +162,24 @@ class MatmulSequencer(wiring.Component):
         # One bit per source of operand b, so that little lies between them and a step.
         go: Any = Signal(data.StructLayout({"weights": 1, "latents": 1}))
         go_next, advance = Signal(), Signal()
+        streamed: Value = is_project
+        takes_word: Value = Const(1)
+        if self.config.product_blocks:
+            # Of a product only the constants are streamed; its rows are there.
+            streamed = is_project & ~command.product
+            takes_word = ~command.product | ~constants_done
         with m.If(tile_last):
             m.d.comb += go_next.eq(first_clear & ~command_last)
         with m.Else():
             m.d.comb += go_next.eq(Mux(setup, clear, running & (clear | ~fresh | advance)))
         m.d.sync += [go.weights.eq(go_next & is_project), go.latents.eq(go_next & ~is_project)]
         m.d.comb += [
-            self.weights.ready.eq(go.weights),
-            advance.eq((go.weights & self.weights.valid) | (go.latents & available)),
+            self.weights.ready.eq(go.weights & takes_word),
+            advance.eq(
+                (go.weights & (self.weights.valid | ~takes_word)) | (go.latents & available)
+            ),
             self.stall.drain.eq(running & ~go.weights & ~go.latents),
-            self.stall.weights.eq(go.weights & ~self.weights.valid),
+            self.stall.weights.eq(go.weights & takes_word & ~self.weights.valid),
             self.stall.latents.eq(go.latents & ~available),
         ]
         m.d.comb += walk.step.eq(advance & constants_done)
@@ -177,10 +197,13 @@ class MatmulSequencer(wiring.Component):
                     constants_done.eq(constants_left == 1),
                 ]
 
+        releases = mode.context
+        if self.config.product_blocks:
+            releases = releases | mode.expand
         first = self._count_steps(m, command, mode, setup, walk, tile_last)
         bank = self._count_tiles(m, command, mode, setup, tile_last, command_last)
         frees = Signal(reset_less=True)
-        m.d.sync += frees.eq(mode.context & command.release)
+        m.d.sync += frees.eq(releases & command.release)
         m.d.comb += [
             walk.setup.eq(setup),
             walk.tile.eq(tile_last),
@@ -193,7 +216,7 @@ class MatmulSequencer(wiring.Component):
             requantize_constants.half.eq(constants_left == 1),
             requantize_constants.data.eq(self.weights.payload),
         ]
-        self._make_step(m, is_project, walk.step, first, tile_last)
+        self._make_step(m, streamed, walk.step, first, tile_last)
         return m
 
     def _keep_distance(self, m, setup, tile_last):
@@ -205,7 +228,7 @@ class MatmulSequencer(wiring.Component):
         config, command = self.config, self.command.p
         spacing_by_rows = {
             mode: [tile_spacing(config, mode, max(rows, 1)) for rows in range(config.rows + 1)]
-            for mode in _MODES
+            for mode in _MODES[: None if config.product_blocks else _EXPAND]
         }
         bits = bits_for(max(max(spacings) for spacings in spacing_by_rows.values()))
         limit = (1 << bits) - 1
@@ -219,7 +242,7 @@ class MatmulSequencer(wiring.Component):
                 for mode, spacings in enumerate(spacing_by_rows.values()):
                     with m.Case(mode):
                         m.d.sync += spacing.eq(Array(spacings)[command.rows])
-            length = config.kv_lora_rank + config.qk_rope_head_dim
+            length = config.key_channels + config.qk_rope_head_dim
             with m.If(command.mode == _SCORE):
                 m.d.sync += steps.eq(min(length, limit))
             with m.Else():
@@ -238,7 +261,7 @@ class MatmulSequencer(wiring.Component):
     def _count_steps(self, m, command, mode, setup, walk, tile_last):
         """Find the last step of a part and of a tile; return whether the next step is the first."""
         config = self.config
-        latents, keys = config.kv_lora_rank, config.qk_rope_head_dim
+        latents, keys = config.key_channels, config.qk_rope_head_dim
         # The next step is the first of a tile, the last of a tile, the last of a score's latents.
         first, in_key, last, latent_last = (
             Signal(name=name, reset_less=True)
@@ -287,7 +310,14 @@ class MatmulSequencer(wiring.Component):
         bank = Signal(range(CONSTANT_BANKS))
         after_tile = Signal()
 
-        scattered = is_project & (command.target == _LANES)
+        distance = Mux(
+            is_project & (command.target == _LANES),
+            config.columns << config.lane_bits,
+            config.columns,
+        )
+        if config.product_blocks:
+            tokens = (command.mode == _EXPAND) & (command.target == _LANES)
+            distance = Mux(tokens, config.columns << config.product_bits, distance)
         with m.If(setup):
             n_last = (command.n - 1)[: len(command.n)]
             m.d.sync += [
@@ -297,12 +327,11 @@ class MatmulSequencer(wiring.Component):
                 element.eq(command.c),
             ]
         with m.Elif(after_tile):
-            lane_bits = Mux(scattered, config.columns << config.lane_bits, config.columns)
             m.d.sync += [
                 left.eq(left - 1),
                 command_last.eq(left == 1),
                 index.eq(index + 1),
-                element.eq(element + lane_bits),
+                element.eq(element + distance),
             ]
         # The constants of the next tile may come at once, its end comes cycles later.
         m.d.sync += after_tile.eq(tile_last)
@@ -329,12 +358,14 @@ class MatmulSequencer(wiring.Component):
         ]
         if config.query_rows > 1:
             m.d.comb += tile.distance.eq(command.b)
+        if config.product_blocks:
+            m.d.comb += tile.factor.eq(self.constants.data[16:31])
         return bank
 
-    def _make_step(self, m, is_project, step, first, last) -> None:
+    def _make_step(self, m, streamed, step, first, last) -> None:
         """Bring flags and weights to the operands, which come later, and register all of it."""
         en = delay(m, step, OPERAND_LATENCY, "issued", reset_less=False)
-        flags = delay(m, Cat(first, last, is_project), OPERAND_LATENCY, "flags")
+        flags = delay(m, Cat(first, last, streamed), OPERAND_LATENCY, "flags")
         weights = delay(m, self.weights.payload.as_value(), OPERAND_LATENCY, "weights")
         ahead = register_payload(m, self.step, "step")
         m.d.comb += [

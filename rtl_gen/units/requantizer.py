@@ -7,6 +7,8 @@ from amaranth.lib.wiring import In, Out
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
 from mla_hw.cycles.requantizer import SHIFT_BITS, requantizer_timing
 from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
+from mla_hw.program.instructions import FIELDS
+from rtl_gen.arithmetic import saturate
 from rtl_gen.layouts import element_layout, requantize_layout
 from rtl_gen.pipeline import delay
 from rtl_gen.units.multiplier import Multiplier
@@ -15,6 +17,7 @@ from rtl_gen.units.rounding_shifter import RoundingShifter
 __all__ = ["Requantizer", "constant_layout"]
 
 _BITS = 16
+_ROW = FIELDS["target"].choices.index("row")
 
 
 def constant_layout(config: CoreConfig) -> data.StructLayout:
@@ -34,7 +37,8 @@ class Requantizer(wiring.Component):
     """Shift, multiply by the channel's constant, shift; each shift rounds and saturates.
 
     Computes :py:`o = saturate(round_shift(saturate(round_shift(acc, pre)) * constant, post))`,
-    bit-exact with :func:`mla_hw.golden.requantizer.requantize`. The latency is
+    bit-exact with :func:`mla_hw.golden.requantizer.requantize`. What goes to product rows (target
+    *row*) brings its own constant and is narrowed to 8 bits. The latency is
     :py:`timing.latency`, the throughput one element per cycle; nothing stalls. A constant that
     is written in a cycle holds for the sums that are presented in this cycle and later.
 
@@ -102,6 +106,10 @@ class Requantizer(wiring.Component):
             r_constants.addr.eq(column[column_bits - 1 :]),
         ]
         m.d.sync += factor.eq(data.View(halves, r_constants.data)[within])
+        if config.product_blocks:
+            common = delay(m, Cat(self.i.factor, self.i.target == _ROW), narrow_at - 1, "common")
+            with m.If(common[-1]):
+                m.d.sync += factor.eq(common[:-1])
 
         m.d.comb += [
             pre.i.eq(self.i.acc),
@@ -128,6 +136,12 @@ class Requantizer(wiring.Component):
             data_o.eq(post.o),
             self.saturated.eq(en & (pre_saturated | post.saturated)),
         ]
+        if config.product_blocks:
+            limited, clamped = saturate(post.o, 8)[::-1]
+            with m.If(element[: len(self.i.target)] == _ROW):
+                m.d.sync += data_o.eq(clamped)
+                with m.If(en & limited):
+                    m.d.sync += self.saturated.eq(1)
         m.d.comb += [
             self.o.en.eq(en_o),
             Cat(self.o.target, self.o.element).eq(element_o),

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from dataclasses import replace
 from types import SimpleNamespace
@@ -14,6 +15,7 @@ from mla_hw.cli import generate as generate_module
 from mla_hw.cli import output_folder
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.presets import find_preset
+from mla_hw.schedule import SCHEMES
 from tests.cli.command import snapshot
 
 
@@ -37,6 +39,17 @@ def test_unknown_board(command):
     message = command.refuses("tiny-v3", "--board", "ulx3s-84f")
     assert message.startswith("--board: unknown board 'ulx3s-84f': did you mean ulx3s-85f?")
     assert all(name in message for name in boards.list_boards())
+
+
+def test_unknown_scheme(command):
+    message = command.refuses("tiny-v3", "--scheme", "mha")
+    assert message == f"--scheme: must be one of {', '.join(SCHEMES)}, not 'mha'"
+
+
+@pytest.mark.parametrize("scheme", [scheme for scheme in SCHEMES if scheme != "absorb"])
+def test_several_rows_of_a_scheme_that_takes_one(command, scheme):
+    message = command.refuses("tiny-v3", "--scheme", scheme, "--rows", 2)
+    assert message == f"--rows: only the scheme absorb takes several rows, not {scheme}"
 
 
 # What does not fit.
@@ -66,6 +79,23 @@ def test_activation_buffer_without_room_for_a_group(command, hardware):
     assert message.endswith("raise activation_bytes (--hardware)")
     needed = message.split()[3]
     command.generates("tiny-v3", "--hardware", hardware(f"activation_bytes: {needed}\n"))
+
+
+@pytest.mark.usefixtures("_without_verilog")
+@pytest.mark.parametrize("scheme", ["recompute", "naive"])
+def test_activation_buffer_without_room_for_the_weights_of_a_head(command, hardware, scheme):
+    arguments = ("tiny-v3", "--scheme", scheme, "--hardware")
+    message = command.refuses(*arguments, hardware("activation_bytes: 2048\n"))
+    match = re.fullmatch(
+        r"activation buffer: needs (\d+) bytes, has 2048 \(\d+ too many\); (\d+) bytes of a half "
+        rf"are one head's weights, which --scheme {scheme} multiplies from there and --scheme "
+        r"absorb does not; raise activation_bytes \(--hardware\)",
+        message,
+    )
+    # Two halves of two bytes per lane; rows of the array times steps, in tiny-v3.
+    weights = {"recompute": 48 * 16, "naive": (16 + 16) * 32}[scheme]
+    assert int(match[2]) == 2 * weights < int(match[1])
+    command.generates(*arguments, hardware(f"activation_bytes: {match[1]}\n"))
 
 
 def largest_context(message, available):

@@ -381,7 +381,7 @@ def test_query_rows(command, same_sequence):
     options = ("--rows", 3, "--context", 32, *(["--same-sequence"] if same_sequence else []))
     printed = command.generates("tiny-v3", *options)
     kind = "tokens of one sequence" if same_sequence else "sequences"
-    assert f"4×8 core for 3 {kind}, hash" in printed
+    assert f"4×8 core for 3 {kind}, scheme absorb, hash" in printed
     design, manifest = Design.load(command.out), read(command.out)
     core, hidden = design.core, design.model.hidden_size
     assert core.query_rows == manifest["core"]["query_rows"] == 3

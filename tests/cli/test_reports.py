@@ -44,6 +44,7 @@ def test_simulate_says_which_files_it_wrote(command, reports, waves):
         sim_cycles_per_second=1.0,
         memory="fixed:32",
         simulator="icarus",
+        scheme="absorb",
         waves=waves,
         hash="",
         weights_hash="",

@@ -28,7 +28,7 @@ __all__ = [
     "without",
 ]
 
-#: Preset, hardware, head groups per pass.
+#: Preset, hardware, head groups per pass, scheme where it is not absorb.
 SHAPES = {
     "one pass": ("tiny-v3", HardwareConfig(rows=4, columns=8), None),
     "two passes": (
@@ -55,6 +55,27 @@ SHAPES = {
         HardwareConfig(rows=5, columns=4, port_bytes=4, accumulator_lanes=1, tile_tokens=20),
         1,
     ),
+    "reuse, two passes": (
+        "tiny-v3",
+        HardwareConfig(rows=2, columns=4, port_bytes=4, accumulator_lanes=1, tile_tokens=16),
+        1,
+        "reuse",
+    ),
+    "reuse, one pass": ("small-v2lite", HardwareConfig(rows=3, columns=4), None, "reuse"),
+    "recompute, two passes": (
+        "tiny-v3",
+        HardwareConfig(rows=2, columns=4, port_bytes=4, accumulator_lanes=1, tile_tokens=16),
+        1,
+        "recompute",
+    ),
+    "recompute, two words": (
+        "small-v2lite",
+        HardwareConfig(rows=5, columns=32, port_bytes=16),
+        None,
+        "recompute",
+    ),
+    "naive": ("tiny-v3", HardwareConfig(rows=3, columns=8), None, "naive"),
+    "naive, wide": ("small-v2lite", HardwareConfig(rows=32, columns=16), None, "naive"),
 }
 #: Query rows of shapes that have several.
 QUERY_ROWS = {"two query rows": 2, "three query rows in passes": 3}
@@ -64,12 +85,13 @@ _SEMAPHORE_FIELDS = ("wait", "once", "post", "final")
 @functools.cache
 def scheduled(shape):
     """Return program and core."""
-    name, hardware, groups = SHAPES[shape]
+    name, hardware, groups, *scheme = SHAPES[shape]
     schedule = schedule_layer(
         find_preset(name).config,
         hardware,
         pass_groups=groups,
         query_rows=QUERY_ROWS.get(shape, 1),
+        scheme=(*scheme, "absorb")[0],
     )
     return lower(schedule), schedule.core
 

@@ -88,6 +88,22 @@ def test_rejects_counts(name, choices, fields, message):
     expect(change(program, index_of(program, name, **choices), **fields), core, message)
 
 
+@pytest.mark.parametrize(
+    ("shape", "choices", "fields", "message"),
+    [
+        ("naive", {"mode": "expand"}, {"k": 41}, "reads 41 latent channels of 40"),
+        ("naive", {"mode": "expand"}, {"tile_n": 0, "n": 1}, "reads 1 tokens of a tile of 64"),
+        ("recompute, two words", {"target": "row"}, {"k": 31}, "reads 31 tokens of a tile of 32"),
+        ("recompute, two words", {"target": "row"}, {"b": 96}, "reads 128 latent channels of 96"),
+        ("recompute, two words", {"target": "row", "release": 1}, {"release": 0}, "of a tile of"),
+        ("recompute, two words", {"product": 1}, {"product": 0}, "bytes of weights, 128 are left"),
+    ],
+)
+def test_rejects_counts_of_product_rows(shape, choices, fields, message):
+    program, core = scheduled(shape)
+    expect(change(program, index_of(program, "MATMUL", **choices), **fields), core, message)
+
+
 def test_no_weights_are_left():
     program, core = scheduled("one pass")
     last = find(program, "STREAM")[-1]

@@ -9,6 +9,7 @@ from mla_hw.errors import ProgramError
 from mla_hw.golden.dispatcher import resolve
 from mla_hw.program.accesses import reads, writes
 from mla_hw.program.hazards import verify_hazards
+from mla_hw.program.instructions import FIELDS
 from mla_hw.program.program import Instruction
 from mla_hw.program.verify import verify_program
 from tests.program.programs import (
@@ -89,7 +90,7 @@ def without_semaphore(program, name):
 @pytest.mark.parametrize(
     ("semaphore", "message"),
     [
-        ("x", "reads constants that instruction 0 (LOAD) writes"),
+        ("loaded", "reads constants that instruction 0 (LOAD) writes"),
         ("q_down", "reads scratch that instruction 4 (MATMUL) writes"),
         ("c_q", "reads vector that instruction 9 (NORM) writes"),
         ("row", "reads row that instruction 12 (PACK) writes"),
@@ -109,7 +110,7 @@ def test_messages_name_the_use(semaphore, message):
 
 def test_credits_of_the_dispatcher_say_nothing():
     program, core = scheduled("one pass")
-    semaphore = program.semaphores.index("x")
+    semaphore = program.semaphores.index("loaded")
     spoilt = without(program, [(2, "post", semaphore)])
     spoilt = insert(spoilt, 0, Instruction.make("POST", post=1 << semaphore))
     verify_program(spoilt)
@@ -153,6 +154,73 @@ def test_every_memory_is_looked_at():
         "STORE": ({"row", "output"}, {"memory.region"}),
         **dict.fromkeys(("LOOP", "NEXT", "HALT"), (set(), set())),
     }
+
+
+def test_every_memory_of_other_schemes_is_looked_at():
+    for shape, ring, streamed in (
+        ("naive", {"score", "context"}, set()),
+        ("recompute, two passes", set(), {"project"}),
+    ):
+        program, core = scheduled(shape)
+        users = {"read": set(), "written": set()}
+        for command in resolve(
+            program.instructions,
+            position=core.tile_tokens,
+            tile_tokens=core.tile_tokens,
+            bases=[0] * 7,
+            port_bytes=core.port_bytes,
+        ):
+            if command.name != "MATMUL":
+                continue
+            mode = FIELDS["mode"].choices[command.fields["mode"]]
+            if "products" in names(reads(command, core, "", joins=True)):
+                users["read"].add(mode)
+            if "products" in names(writes(command, core, "")):
+                users["written"].add(mode)
+        assert users == {"read": ring | streamed, "written": {"expand"}}
+
+
+@pytest.mark.parametrize(
+    ("shape", "semaphore", "message"),
+    [
+        ("naive", "weights_free", "overwrites projection that instruction"),
+        ("naive", "loaded", "reads constants that instruction 0 (LOAD) writes"),
+        ("naive", "drained", "reads products that instruction"),
+        ("recompute, two words", "drained", "reads products that instruction"),
+        ("recompute, two passes", "pass_done", "uses the write port of projection that"),
+    ],
+)
+def test_messages_name_the_use_of_product_rows(shape, semaphore, message):
+    program, core = scheduled(shape)
+    with pytest.raises(ProgramError, match=re.escape(message)):
+        verify_hazards(without_semaphore(program, semaphore), core)
+
+
+@pytest.mark.parametrize(
+    ("shape", "choices", "fields", "message"),
+    [
+        ("naive", {"mode": "expand"}, {"a": 1536}, "leaves projection"),
+        ("naive", {"mode": "expand"}, {"target": "spread"}, "has no target spread"),
+        ("naive", {"mode": "expand"}, {"c": 1 << 23}, "leaves products"),
+        ("naive", {"mode": "score"}, {"a": 0}, "reads projection from LOAD of lanes, not from p"),
+        ("recompute, two words", {"mode": "project", "product": 1}, {"k": 300}, "leaves products"),
+        ("one pass", {"mode": "score"}, {"mode": "expand"}, "which this core has no rows for"),
+    ],
+)
+def test_rejects_operands_of_product_rows(shape, choices, fields, message):
+    program, core = scheduled(shape)
+    index = index_of(program, "MATMUL", **choices)
+    with pytest.raises(ProgramError, match=re.escape(message)):
+        verify_hazards(change(program, index, **fields), core)
+
+
+def test_only_cores_with_product_rows_load_lanes():
+    program, core = scheduled("one pass")
+    x = index_of(program, "LOAD", target="spread")
+    with pytest.raises(ProgramError, match="has no target lanes"):
+        verify_hazards(change(program, x, target="lanes"), core)
+    with pytest.raises(ProgramError, match=r"leaves memory\.weights"):
+        verify_hazards(change(program, x, base="weights"), core)
 
 
 # Memory.

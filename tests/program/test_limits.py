@@ -17,7 +17,7 @@ from mla_hw.program.instructions import (
 from mla_hw.program.lower import lower
 from mla_hw.program.verify import verify_program
 from mla_hw.registers import POSITION_BITS, register
-from mla_hw.schedule import schedule_layer, scheduler
+from mla_hw.schedule import SCHEMES, schedule_layer, scheduler
 
 TINY = find_preset("tiny-v3").config
 V3 = find_preset("deepseek-v3").config
@@ -77,6 +77,10 @@ def seeds(count, *, default):
 
 @pytest.mark.parametrize("seed", seeds(120, default=48))
 def test_huge_layers_are_planned_or_refused(seed):
+    check_huge_layer(seed, "absorb")
+
+
+def check_huge_layer(seed, scheme):
     """Never by an error about an instruction, and never without end."""
     rng = np.random.default_rng(seed)
     # Three classes: anything at all, what is near the limits, and many small heads.
@@ -86,7 +90,7 @@ def test_huge_layers_are_planned_or_refused(seed):
     context = log_uniform(rng, 1, 1 << 19)
     config = replace(config, max_position_embeddings=1 << 30)
     try:
-        schedule, program, memory = plan_layer(config, hardware, context=context)
+        schedule, program, memory = plan_layer(config, hardware, context=context, scheme=scheme)
     except (CapacityError, ConfigError) as error:
         message = str(error)
     else:
@@ -101,6 +105,35 @@ def test_huge_layers_are_planned_or_refused(seed):
     assert schedule.core.activation_depth * 4 * hardware.rows <= hardware.activation_bytes
     if len(program) < 200:
         verify_program(program)
+
+
+@pytest.mark.parametrize("seed", seeds(60, default=12))
+@pytest.mark.parametrize("scheme", SCHEMES[1:])
+def test_huge_layers_of_other_schemes_are_planned_or_refused(seed, scheme):
+    check_huge_layer(seed, scheme)
+
+
+@pytest.mark.parametrize("scheme", SCHEMES[1:])
+def test_what_other_schemes_refuse_does_not_fit_an_instruction(scheme, monkeypatch):
+    """As of absorb, below; with what is planned among it."""
+    refused = 0
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        config = random_model(rng, low=1 << 7, high=1 << 15, heads=4)
+        hardware = replace(random_hardware(rng), activation_bytes=1 << 40)
+        try:
+            lower(schedule_layer(config, hardware, scheme=scheme))
+            continue
+        except ConfigError as error:
+            if VECTOR_BOUND in str(error) or "elements of" in str(error):
+                continue
+        with monkeypatch.context() as patch:
+            patch.setattr(scheduler, "check_limits", lambda *_: None)
+            schedule = schedule_layer(config, hardware, scheme=scheme)
+        with pytest.raises(ProgramError, match="does not fit its"):
+            lower(schedule)
+        refused += 1
+    assert 0 < refused < 40
 
 
 def test_random_layers_are_of_both_kinds():

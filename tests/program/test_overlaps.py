@@ -18,7 +18,7 @@ from mla_hw.schedule import Placement, schedule_layer, scheduler
 
 ONE_PASS = HardwareConfig(rows=3, columns=4, tile_tokens=8, activation_bytes=1 << 20)
 PASSES = dataclasses.replace(ONE_PASS, rows=2, accumulator_lanes=1, port_bytes=4)
-#: Dimensions, hardware, head groups per pass.
+#: Dimensions, hardware, head groups per pass, scheme where it is not absorb.
 SHAPES = {
     "compressed": (
         {"num_attention_heads": 3, "q_lora_rank": 20, "kv_lora_rank": 10, "hidden_size": 24},
@@ -40,12 +40,34 @@ SHAPES = {
         PASSES,
         2,
     ),
+    "recompute": (
+        {"num_attention_heads": 3, "q_lora_rank": 7, "kv_lora_rank": 9, "hidden_size": 16},
+        PASSES,
+        1,
+        "recompute",
+    ),
+    "naive": (
+        {"num_attention_heads": 3, "q_lora_rank": 7, "kv_lora_rank": 9, "hidden_size": 40},
+        PASSES,
+        1,
+        "naive",
+    ),
+    "naive, plain": (
+        {"num_attention_heads": 2, "q_lora_rank": None, "kv_lora_rank": 9, "hidden_size": 20},
+        ONE_PASS,
+        1,
+        "naive",
+    ),
 }
+
+
+def scheme_of(shape):
+    return (*SHAPES[shape][3:], "absorb")[0]
 
 
 @functools.cache
 def compiled(shape):
-    dimensions, hardware, groups = SHAPES[shape]
+    dimensions, hardware, groups = SHAPES[shape][:3]
     config = dataclasses.replace(
         find_preset("tiny-v3").config,
         qk_nope_head_dim=6,
@@ -55,7 +77,9 @@ def compiled(shape):
     )
     context = 2 * hardware.tile_tokens + 3
     layer = random_layer(config, 1)
-    return compile_layer(layer, hardware, context=context, pass_groups=groups)
+    return compile_layer(
+        layer, hardware, context=context, pass_groups=groups, scheme=scheme_of(shape)
+    )
 
 
 def results(design, core, program):
@@ -88,12 +112,12 @@ def overlaps(placement):
 @pytest.mark.parametrize("shape", SHAPES)
 def test_overlaps_are_found_or_harmless(shape, monkeypatch):
     layer = compiled(shape)
-    design, (_, hardware, groups) = layer.design, SHAPES[shape]
+    design, (_, hardware, groups) = layer.design, SHAPES[shape][:3]
     expected = results(design, design.core, design.program)
     found, harmless = set(), 0
     for buffer, other, placement in overlaps(layer.schedule.placement):
         monkeypatch.setattr(scheduler, "place", lambda _, moved=placement: moved)
-        schedule = schedule_layer(design.model, hardware, pass_groups=groups)
+        schedule = schedule_layer(design.model, hardware, pass_groups=groups, scheme=design.scheme)
         program = lower(schedule)
         try:
             verify_hazards(program, schedule.core)

@@ -67,7 +67,7 @@ def test_scheduled_programs_round_trip(name):
         ("HALT", {"n": 1}, "HALT has no field 'n'"),
         ("LOOP", {"n": 1 << 24}, "does not fit its 24 bits"),
         ("NORM", {"target": "attic"}, "target must be one of scratch, "),
-        ("MATMUL", {"mode": 3}, "does not fit"),
+        ("MATMUL", {"target": 7}, "does not fit"),
     ],
 )
 def test_rejects_fields(name, values, message):

@@ -20,6 +20,7 @@ UNUSUAL = {
     "2x8": "rows: 2\ncolumns: 8\nport_bytes: 4\ntile_tokens: 32\nactivation_bytes: 2600\n",
     # The same with room for the passes of two query rows.
     "2x8-rows": ("rows: 2\ncolumns: 8\nport_bytes: 4\ntile_tokens: 32\nactivation_bytes: 5200\n"),
+    "2x8-passes": ("rows: 2\ncolumns: 8\nport_bytes: 4\ntile_tokens: 32\nactivation_bytes: 4400\n"),
     "4x2": "rows: 4\ncolumns: 2\nport_bytes: 16\ntile_tokens: 8\naccumulator_lanes: 2\n",
 }
 

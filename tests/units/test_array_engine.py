@@ -23,8 +23,17 @@ from mla_hw.cycles.requantizer import requantizer_timing
 from mla_hw.golden.systolic_array import multiply_accumulate
 from mla_hw.hardware import CONSTANT_BANKS
 from rtl_gen.units.array_engine import ArrayEngine
-from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
-from tests.matmul import MODES, TARGETS, Surroundings, command, run
+from tests.configs import EACH, ODD, PRODUCTS, SEVERAL, SMALL, TOKENS, WIDE, small_core
+from tests.matmul import (
+    MODES,
+    TARGETS,
+    Surroundings,
+    command,
+    is_by_row,
+    modes,
+    released_blocks,
+    run,
+)
 from tests.streams import convert
 
 CONFIGS = {
@@ -37,15 +46,26 @@ CONFIGS = {
     ),
     "several_query_rows": SEVERAL,
     "as_many_query_rows": EACH,
+    "products": PRODUCTS,
+    "tokens": TOKENS,
 }
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
+modes_of_configs = pytest.mark.parametrize(
+    ("config", "mode"),
+    [
+        pytest.param(config, mode, id=f"{name}-{mode}")
+        for name, config in CONFIGS.items()
+        for mode in modes(config)
+    ],
+)
+PAYLOADS = {"project": "requantize", "expand": "requantize"}
 OUTPUTS = ("requantize", "score", "context")
 
 
 def program(config):
     """All modes, sources and targets, edge lengths, a ring that wraps, commands back to back."""
     rows, columns, lanes = config.rows, config.columns, 1 << config.lane_bits
-    kv, tokens = config.kv_lora_rank, config.tile_limit
+    kv, tokens = config.value_channels, config.tile_limit
     score = config.score_depth - rows * tokens
     context = config.context_depth - rows // config.accumulator_lanes * kv
 
@@ -55,8 +75,22 @@ def program(config):
     def attention(group, tokens, rows):
         fields = {"rows": rows, "group": group}
         return [
+            *expansions(tokens, rows),
             command(config, "score", n=tokens, a=group * lanes * kv, b=lanes, c=score, **fields),
             command(config, "context", n=kv, k=tokens, a=2 * lanes, c=context, **fields),
+        ]
+
+    def expansions(tokens, rows):
+        if not config.product_blocks:
+            return []
+        channels = config.token_words * columns
+        fields = {"mode": "expand", "source": "projection_lanes", "rows": rows, "constant": 3}
+        return [
+            command(config, target="lanes", k=channels - 1, n=tokens, a=lanes, c=1, **fields),
+            command(
+                config, target="row", k=tokens, n=columns + 1, b=columns, c=2 * columns, **fields
+            ),
+            project(k=2 * columns + 1, n=columns + 1, source="vector_spread", product=1),
         ]
 
     return [
@@ -92,6 +126,7 @@ def expected(config, surroundings, commands):
         mode, target = MODES[item["mode"]], TARGETS[item["target"]]
         word = surroundings.constants[item["constant"]]
         shifts = {"pre": word & 31, "post": word >> 8 & 31}
+        factor = {"factor": word >> 16 & 32767} if config.product_blocks else {}
         head = item["group"] << config.lane_bits
         for index, tile in enumerate(surroundings.tiles(item)):
             acc = multiply_accumulate(tile.a, tile.b)
@@ -106,11 +141,29 @@ def expected(config, surroundings, commands):
                         "target": item["target"],
                         "element": (item["c"] + row * item["b"] + (first + c) * step) % (1 << 24),
                         **shifts,
+                        **factor,
                     }
                     for row in range(config.query_rows)
                     for c in range(tile.columns)
                 ]
                 bank += 1
+            elif mode == "expand":
+                row_step, column_step = 1, 1 << config.product_bits
+                if is_by_row(item):
+                    row_step, column_step = column_step, row_step
+                out["requantize"] += [
+                    {
+                        "acc": acc[r, c],
+                        "column": c,
+                        "bank": bank % 4,
+                        "target": TARGETS.index("row"),
+                        "element": item["c"] + r * row_step + (first + c) * column_step,
+                        **shifts,
+                        **factor,
+                    }
+                    for r in range(item["rows"])
+                    for c in range(tile.columns)
+                ]
             elif mode == "score":
                 out["score"] += [
                     {
@@ -133,7 +186,7 @@ def expected(config, surroundings, commands):
                         "acc": acc[r, c],
                         "head": head | r,
                         "address": item["c"]
-                        + r // config.accumulator_lanes * config.kv_lora_rank
+                        + r // config.accumulator_lanes * config.value_channels
                         + first
                         + c,
                     }
@@ -185,7 +238,7 @@ def test_matches_golden(config, pauses):
     check(config, trace, want)
     if pauses == "none":
         assert (trace.starts, trace.dones) == timeline(config, commands)
-    freed = [-(-item["k"] // config.columns) for item in commands if item["release"]]
+    freed = [released_blocks(config, item) for item in commands if item["release"]]
     assert trace.values("release") == freed
 
 
@@ -207,8 +260,7 @@ def timeline(config, commands):
     return starts, ends
 
 
-@configs
-@pytest.mark.parametrize("mode", MODES)
+@modes_of_configs
 @pytest.mark.parametrize("k", [1, 12])
 def test_latency(config, mode, k):
     """From start to end; first and last payload; one command alone."""
@@ -216,7 +268,7 @@ def test_latency(config, mode, k):
     item = command(config, mode, k=k, n=n, rows=rows, source="projection_spread")
     surroundings = Surroundings(config)
     surroundings.tiles(item)
-    name = {"project": "requantize", "score": "score", "context": "context"}[mode]
+    name = PAYLOADS.get(mode, mode)
     trace = run(
         ArrayEngine(config), surroundings, [item], events=[name], end=lambda trace: trace.dones
     )
@@ -225,8 +277,7 @@ def test_latency(config, mode, k):
     assert trace.cycles(name)[0] - trace.starts[0] == first_tile + payload_latency(config)
 
 
-@configs
-@pytest.mark.parametrize("mode", MODES)
+@modes_of_configs
 def test_throughput(config, mode):
     """Tiles follow each other without a bubble, or at the pace of the drain."""
     rows, count = config.rows, 4
@@ -237,7 +288,7 @@ def test_throughput(config, mode):
             item["k"] = k = config.tile_tokens
         surroundings = Surroundings(config)
         surroundings.tiles(item)
-        name = {"project": "requantize", "score": "score", "context": "context"}[mode]
+        name = PAYLOADS.get(mode, mode)
         trace = run(ArrayEngine(config), surroundings, [item], events=[name], end=lambda t: t.dones)
         payloads = len(trace.cycles(name)) // count
         firsts = trace.cycles(name)[::payloads]

@@ -12,8 +12,8 @@ from mla_hw.cycles.drain_controller import (
 from mla_hw.cycles.matmul_sequencer import STEP_LATENCY, TILE_LATENCY
 from mla_hw.cycles.systolic_array import DRAIN_TIMING, result_latency
 from rtl_gen.units.drain_controller import DrainController
-from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
-from tests.matmul import MODES, TARGETS
+from tests.configs import EACH, ODD, PRODUCTS, SEVERAL, SMALL, TOKENS, WIDE, small_core
+from tests.matmul import MODES, TARGETS, modes
 from tests.streams import convert, simulate
 
 CONFIGS = {
@@ -24,6 +24,8 @@ CONFIGS = {
     "more_lanes_than_columns": small_core(rows=6, accumulator_lanes=3, heads=6, columns=2),
     "several_query_rows": SEVERAL,
     "as_many_query_rows": EACH,
+    "products": PRODUCTS,
+    "tokens": TOKENS,
 }
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 
@@ -31,7 +33,11 @@ configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def make_tiles(config):
     """Tiles of all kinds: each with the cycle of its announcement, mostly as soon as may be."""
     rng = np.random.default_rng(0)
-    kinds = [(mode, target) for mode in MODES for target in ("output", "lanes")]
+    kinds = [
+        (mode, target)
+        for mode in modes(config)
+        for target in ("row" if mode == "expand" else "output", "lanes")
+    ]
     tiles, now = [], 2
     for number in range(24):
         mode, target = kinds[rng.integers(len(kinds))]
@@ -52,6 +58,8 @@ def make_tiles(config):
         }
         if config.query_rows > 1:
             tile["distance"] = rng.integers(1 << 24)
+        if config.product_blocks:
+            tile["factor"] = rng.integers(1 << 15)
         tiles.append((now, {name: int(value) for name, value in tile.items()}))
         now += drain_cycles(config, mode, int(tile["rows"])) + int(rng.choice([0, 0, 3]))
     return tiles
@@ -96,6 +104,17 @@ def expected(config, tiles):
                         **shifts,
                     }
                     payloads.append((now, "requantize", 0, fields))
+                elif mode == "expand":
+                    row_step, column_step = 1, 1 << config.product_bits
+                    if TARGETS[tile["target"]] == "row":
+                        row_step, column_step = column_step, row_step
+                    fields |= {
+                        "target": TARGETS.index("row"),
+                        "element": tile["element"] + row * row_step + column * column_step,
+                        "factor": tile["factor"],
+                        **shifts,
+                    }
+                    payloads.append((now, "requantize", 0, fields))
                 elif mode == "score":
                     token = tile["index"] * config.columns + column
                     address = tile["element"] + row * config.tile_limit + column
@@ -110,7 +129,7 @@ def expected(config, tiles):
                     }
                     payloads.append((now, "score", 0, fields))
                 else:
-                    address = tile["element"] + slot * config.kv_lora_rank + column
+                    address = tile["element"] + slot * config.value_channels + column
                     fields |= {"head": head, "address": address}
                     payloads.append((now, "context", lane, fields))
     return payloads, dones

@@ -7,12 +7,13 @@ from mla_hw.cycles.latent_ring import (
     LATENT_FILL_LATENCY,
     LATENT_READ_LATENCY,
     LATENT_SCALE_LATENCY,
+    PRODUCT_WRITE_LATENCY,
     block_complete_words,
     row_words,
 )
-from mla_hw.golden.latent_ring import fill_ring, place_latent
+from mla_hw.golden.latent_ring import fill_ring, place_latent, place_product
 from rtl_gen.units.latent_ring import LatentRing
-from tests.configs import ODD, SMALL, WIDE, small_core
+from tests.configs import ODD, PRODUCTS, SMALL, TOKENS, WIDE, small_core
 from tests.streams import convert, feed, simulate
 
 CONFIGS = {
@@ -21,6 +22,15 @@ CONFIGS = {
     "wide": WIDE,
     "wide_port": small_core(columns=2, port_bytes=16, ring_blocks=5),
     "one_word": small_core(columns=16, kv_lora_rank=1, qk_rope_head_dim=1, ring_blocks=3),
+    "products": PRODUCTS,
+    "tokens": TOKENS,
+}
+#: Cores with product rows: fewer and more blocks and words than those of the ring.
+PRODUCT_CONFIGS = {
+    "products": PRODUCTS,
+    "tokens": TOKENS,
+    "one_word": small_core(columns=2, product_blocks=11, product_words=1),
+    "long": small_core(columns=8, product_blocks=1, product_words=8),
 }
 
 
@@ -205,6 +215,67 @@ def test_memories_match_golden(config):
     assert np.diff(monitor.accepted).tolist() == [1] * (len(monitor.accepted) - 1)
 
 
+@pytest.mark.parametrize("config", PRODUCT_CONFIGS.values(), ids=PRODUCT_CONFIGS)
+def test_product_rows(config):
+    """Elements in any order; each can be read, by column and by row, as soon as it may be."""
+    rng = np.random.default_rng(2)
+    columns = config.columns
+    shape = (config.product_blocks * columns, config.product_words * columns)
+    held = rng.integers(-128, 128, shape)
+    dut = LatentRing(config)
+
+    async def testbench(ctx):
+        reads = Reads(ctx, dut)
+
+        async def write(row, channel):
+            element = row << config.product_bits | channel
+            ctx.set(dut.product, {"en": 1, "element": element, "data": int(held[row, channel])})
+            await reads.present()
+            ctx.set(dut.product.en, 0)
+
+        async def read(row, channel, *, column):
+            (block, token), (word, offset) = divmod(row, columns), divmod(channel, columns)
+            request = {"product": 1, "column": column, "block": block, "word": word}
+            request["index"] = offset if column else token
+            rows, channels = np.arange(columns) + block * columns, slice(word * columns, None)
+            lanes = held[rows, channel] if column else held[row, channels][:columns]
+            await reads.present(request, lanes.tolist())
+
+        for place in rng.permutation(held.size):
+            await write(*divmod(int(place), shape[1]))
+        for block in range(config.product_blocks):
+            for channel in range(shape[1]):
+                await read(block * columns, channel, column=1)
+        for row in range(shape[0]):
+            for word in range(config.product_words):
+                await read(row, word * columns, column=0)
+        # A read, right behind the write that it sees.
+        for _ in range(20):
+            row, channel = (int(rng.integers(size)) for size in shape)
+            held[row, channel] = rng.integers(-128, 128)
+            await write(row, channel)
+            for _ in range(PRODUCT_WRITE_LATENCY - 1):
+                await reads.present()
+            await read(row, channel, column=int(rng.integers(2)))
+        for _ in range(LATENT_READ_LATENCY):
+            await reads.present()
+
+    simulate(dut, testbench, max_cycles=50_000)
+
+
+@pytest.mark.parametrize("config", PRODUCT_CONFIGS.values(), ids=PRODUCT_CONFIGS)
+def test_golden_places_of_products_without_conflict(config):
+    rows, channels = config.product_blocks * config.columns, config.product_words * config.columns
+    bank, address = place_product(config, *np.indices((rows, channels)))
+    places = set(zip(bank.ravel().tolist(), address.ravel().tolist(), strict=True))
+    assert len(places) == bank.size == config.columns * config.product_depth
+    assert address.max() < config.product_depth
+    for by_row in bank.reshape(-1, config.columns):
+        assert len(set(by_row.tolist())) == config.columns
+    for by_column in bank.T.reshape(-1, config.columns):
+        assert len(set(by_column.tolist())) == config.columns
+
+
 def test_waits_for_the_tile():
     dut = LatentRing(SMALL)
 
@@ -257,3 +328,4 @@ def test_complete_words():
 def test_converts(config):
     verilog = convert(LatentRing(config))
     assert all(f"bank_{bank}" in verilog for bank in range(config.columns))
+    assert ("product_0" in verilog) == (config.product_blocks > 0)

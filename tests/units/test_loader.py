@@ -12,6 +12,7 @@ from mla_hw.cycles.loader import (
     writes_per_beat,
 )
 from mla_hw.errors import ConfigError
+from mla_hw.golden.activation_buffer import place_elements
 from mla_hw.golden.loader import (
     ELEMENT_BYTES,
     LOAD_TARGETS,
@@ -21,7 +22,7 @@ from mla_hw.golden.loader import (
     x_elements,
 )
 from rtl_gen.units.loader import Loader
-from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
+from tests.configs import EACH, ODD, PRODUCTS, SEVERAL, SMALL, TOKENS, WIDE, small_core
 from tests.streams import convert, feed, simulate
 
 CONFIGS = {
@@ -33,6 +34,19 @@ CONFIGS = {
     "wide_port": small_core(rows=5, accumulator_lanes=5, heads=5, port_bytes=32),
     "several_rows": SEVERAL,
     "each_row": EACH,
+    "products": PRODUCTS,
+    "tokens": TOKENS,
+    "products_wide_port": small_core(
+        rows=5,
+        accumulator_lanes=5,
+        heads=5,
+        port_bytes=32,
+        product_blocks=1,
+        product_words=1,
+    ),
+    "products_one_lane": small_core(
+        rows=1, accumulator_lanes=1, heads=1, product_blocks=1, product_words=1
+    ),
 }
 PAUSES = {"full_speed": [0], "throttled": [0, 1, 7, 0, 0, 3]}
 ENTRIES = ("table", "constants", "program")
@@ -46,6 +60,8 @@ def loads_for(config, rng):
         "constants": config.constants,
         "program": 12 * config.program_depth,
     }
+    if config.product_blocks:
+        capacity["lanes"] = config.activation_depth << config.lane_bits
     loads = []
     for target, size in capacity.items():
         width = elements_per_write(config, target)
@@ -73,16 +89,30 @@ def expected_writes(config, load):
         writes = zip(address[order], lane[order], values[order], strict=True)
         return [(target, *write) for write in writes]
     values = load_elements(memory, target, elements)
+    if target == "lanes":
+        places = zip(
+            *place_elements(config, destination + np.arange(elements), lanes=True), strict=True
+        )
+        return [
+            ("spread", address, lane, value)
+            for (lane, address), value in zip(places, values, strict=True)
+            if lane < config.rows
+        ]
     return [(target, destination + index, None, value) for index, value in enumerate(values)]
 
 
 def write_cycles(config, load):
     """Return how many cycles of writes a LOAD has."""
-    target, _, elements, _ = load
+    target, destination, elements, _ = load
     width = elements_per_write(config, target)
     if target == "spread":
         return len({int(place) // width for place in spread_places(config, 0, elements)[0]})
-    return -(-elements // width)
+    writes = range(0, elements, width)
+    if target != "lanes":
+        return len(writes)
+    # Nothing is written where all lanes are beyond the array's rows.
+    lanes = 1 << config.lane_bits
+    return sum((destination + first) % lanes < config.rows for first in writes)
 
 
 def beats_of(config, load):
@@ -172,7 +202,7 @@ def test_cycles_follow_the_model(config):
 
 @pytest.mark.parametrize("target", LOAD_TARGETS)
 def test_latency_and_throughput(target):
-    config = CONFIGS["wide_port"]
+    config = CONFIGS["products_wide_port"]
     per_beat = config.port_bytes // ELEMENT_BYTES[target]
     elements = min(3 * per_beat, 3 if target == "table" else 16)
     memory = bytes(range(config.port_bytes)) * -(-elements // per_beat)

@@ -20,8 +20,8 @@ from mla_hw.cycles.matmul_sequencer import (
 )
 from mla_hw.hardware import CONSTANT_BANKS
 from rtl_gen.units.matmul_sequencer import MatmulSequencer
-from tests.configs import EACH, ODD, SEVERAL, SMALL, WIDE, small_core
-from tests.matmul import MODES, Surroundings, command, run
+from tests.configs import EACH, ODD, PRODUCTS, SEVERAL, SMALL, TOKENS, WIDE, small_core
+from tests.matmul import MODES, Surroundings, command, released_blocks, run
 from tests.streams import convert
 
 CONFIGS = {
@@ -32,6 +32,8 @@ CONFIGS = {
     "single_tile_block": small_core(columns=16, ring_blocks=2),
     "several_query_rows": SEVERAL,
     "as_many_query_rows": EACH,
+    "products": PRODUCTS,
+    "tokens": TOKENS,
 }
 configs = pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 EVENTS = ("step", "tile", "requantize_constants")
@@ -51,11 +53,28 @@ def program(config):
         )
     ]
     for tokens in (config.tile_tokens, 1, min(columns + 1, config.tile_tokens), config.tile_tokens):
+        if config.product_blocks:
+            channels, rows = config.kv_lora_rank, config.rows
+            fields = {"mode": "expand", "source": "projection_lanes", "constant": 4}
+            commands += [
+                command(config, target="lanes", k=channels, n=tokens, rows=rows, **fields),
+                command(config, target="row", k=tokens, n=columns, b=columns, rows=1, **fields),
+                command(config, "project", k=9, n=columns + 1, source="vector_lanes", product=1),
+            ]
         commands += [
             command(config, "score", n=tokens, rows=config.rows, a=lanes, b=3 * lanes),
-            command(config, "context", n=config.kv_lora_rank, k=tokens, rows=config.rows, a=lanes),
+            command(
+                config, "context", n=config.value_channels, k=tokens, rows=config.rows, a=lanes
+            ),
             command(config, "score", n=tokens, rows=1, a=2 * lanes, b=lanes),
             command(config, "context", n=1, k=tokens, rows=1, a=0, release=1),
+        ]
+    if config.product_blocks:
+        # Tiles that no score reads.
+        fields = {"mode": "expand", "source": "projection_lanes", "rows": config.rows}
+        commands += [
+            command(config, target="row", k=columns + 2, n=columns, release=1, **fields),
+            command(config, target="lanes", k=3, n=2 * columns - 1, release=1, **fields),
         ]
     return commands
 
@@ -108,6 +127,8 @@ def test_steps_and_tiles(config, pauses):
             assert (got.pre, got.post) == (word & 31, word >> 8 & 31)
             if project and config.query_rows > 1:
                 assert got.distance == item["b"]
+            if config.product_blocks:
+                assert got.factor == word >> 16 & 32767
             if project:
                 assert got.bank == bank % CONSTANT_BANKS
                 bank += 1
@@ -122,7 +143,7 @@ def test_steps_and_tiles(config, pauses):
         (number // CONSTANT_WORDS % CONSTANT_BANKS, number % CONSTANT_WORDS)
         for number in range(len(words))
     ]
-    freed = [-(-item["k"] // config.columns) for item in commands if item["release"]]
+    freed = [released_blocks(config, item) for item in commands if item["release"]]
     assert trace.values("release") == freed
 
 
@@ -133,7 +154,7 @@ def _constant_words(want, commands, surroundings):
         if MODES[item["mode"]] == "project":
             for _ in its_tiles:
                 words += surroundings.words[position : position + CONSTANT_WORDS]
-                position += CONSTANT_WORDS + item["k"]
+                position += CONSTANT_WORDS + (0 if item["product"] else item["k"])
     return words
 
 

@@ -7,8 +7,9 @@ import pytest
 
 from mla_hw.golden.requantizer import requantize
 from mla_hw.hardware import CONSTANT_BANKS
+from mla_hw.program.instructions import FIELDS
 from rtl_gen.units.requantizer import Requantizer
-from tests.configs import ODD, SMALL, WIDE
+from tests.configs import ODD, PRODUCTS, SMALL, WIDE
 from tests.streams import convert, simulate
 
 CONFIGS = {
@@ -16,8 +17,10 @@ CONFIGS = {
     "odd": replace(ODD, acc_width=37),
     "wide": replace(WIDE, columns=16, acc_width=30),
     "narrow": replace(SMALL, columns=2, acc_width=14),
+    "products": replace(PRODUCTS, acc_width=33),
 }
 PAUSES = {"full_speed": [0], "throttled": [0, 1, 0, 3]}
+ROW = FIELDS["target"].choices.index("row")
 SHIFTS = [(0, 0), (0, 15), (3, 15), (12, 14), (31, 31), (20, 0), (1, 1), (7, 22), (5, 31)]
 
 
@@ -39,6 +42,11 @@ def tiles(config, count):
         yield constants, pre, post, [int(column) for column in columns], sums
 
 
+def factor_of(number):
+    """Constant that a tile of product rows brings along."""
+    return (0, 1, 32767, 19, 20000)[number // 5 % 5]
+
+
 def constant_words(constants, columns):
     """Return the two words in which the weight stream brings the constants."""
     raw = constants.astype("<i2").tobytes()
@@ -53,7 +61,10 @@ def test_matches_golden(config, pauses):
     expected, seen, finished = [], [], []
     for number, (constants, pre, post, columns, sums) in enumerate(stimulus):
         for index, (column, acc) in enumerate(zip(columns, sums, strict=True)):
-            y, saturated = requantize(np.array([acc]), constants[[column]], pre, post)
+            bits, factor = 16, constants[[column]]
+            if config.product_blocks and number % 5 == ROW:
+                bits, factor = 8, np.array([factor_of(number)])
+            y, saturated = requantize(np.array([acc]), factor, pre, post, bits=bits)
             expected.append((int(y[0]), saturated, number % 5, (number << 8) + index))
 
     async def source(ctx):
@@ -78,6 +89,7 @@ def test_matches_golden(config, pauses):
                         "post": post,
                         "target": number % 5,
                         "element": (number << 8) + index,
+                        **({"factor": factor_of(number)} if config.product_blocks else {}),
                     }),
                 )
                 await ctx.tick()
