@@ -137,7 +137,7 @@ def expected(config, surroundings, commands):
                     {
                         "acc": acc[row, c],
                         "column": c,
-                        "bank": bank % 4,
+                        "bank": bank % CONSTANT_BANKS,
                         "target": item["target"],
                         "element": (item["c"] + row * item["b"] + (first + c) * step) % (1 << 24),
                         **shifts,
@@ -155,7 +155,7 @@ def expected(config, surroundings, commands):
                     {
                         "acc": acc[r, c],
                         "column": c,
-                        "bank": bank % 4,
+                        "bank": bank % CONSTANT_BANKS,
                         "target": TARGETS.index("row"),
                         "element": item["c"] + r * row_step + (first + c) * column_step,
                         **shifts,
