@@ -84,6 +84,7 @@ def synth(
     *,
     place: bool = False,
     seeds: Sequence[int] = (1,),
+    target_mhz: float | None = None,
     json_path: Path | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> SynthReport:
@@ -100,6 +101,8 @@ def synth(
         Place and route with every seed, and pack a bitstream of the fastest.
     seeds : sequence of int
         Seeds of the placement.
+    target_mhz : float, optional
+        Clock that nextpnr is asked for; the board's by default.
     json_path : Path or str, optional
         File to write the report to.
     progress : callable, optional
@@ -122,7 +125,7 @@ def synth(
         )
     if json_path is not None:
         check_output(json_path, "--json")
-    flow = SynthFlow(Path(directory), progress or (lambda _: None))
+    flow = SynthFlow(Path(directory), progress or (lambda _: None), target_mhz)
     cells = flow.synthesise()
     usage = flow.pack()
     fmax: dict[int, float] = {}

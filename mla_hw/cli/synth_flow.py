@@ -57,6 +57,8 @@ class SynthFlow:
         Folder that ``generate`` made.
     progress : callable
         Called with one line of text at each step.
+    target_mhz : float, optional
+        Clock that nextpnr is asked for; the board's by default.
 
     Raises
     ------
@@ -64,7 +66,9 @@ class SynthFlow:
         If the folder is not a generated one; the steps raise ToolError.
     """
 
-    def __init__(self, directory: Path, progress: Callable[[str], None]) -> None:
+    def __init__(
+        self, directory: Path, progress: Callable[[str], None], target_mhz: float | None = None
+    ) -> None:
         # The outer packages, and with them Amaranth, are not loaded before they are needed.
         from boards import load_board
         from rtl_gen.synth_wrapper import WRAPPER_NAME, wrapper_verilog
@@ -86,7 +90,7 @@ class SynthFlow:
         self.top = WRAPPER_NAME
         ports = ((name, p["direction"], p["width"]) for name, p in manifest["ports"].items())
         self._write("wrapper.v", wrapper_verilog(ports))
-        self._write("pins.lpf", _constraints(self.board))
+        self._write("pins.lpf", _constraints(self.board, target_mhz or self.board.core_mhz))
 
     def _write(self, name: str, text: str) -> None:
         (self.build / name).write_text(text, encoding="utf-8")
@@ -199,9 +203,9 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
-def _constraints(board: "Board") -> str:
+def _constraints(board: "Board", target_mhz: float) -> str:
     """Write pins and target clock in Lattice's preference format."""
-    lines = [f'FREQUENCY PORT "clk" {board.core_mhz} MHZ;']
+    lines = [f'FREQUENCY PORT "clk" {target_mhz} MHZ;']
     for port, pin in board.pins.items():
         lines.append(f'LOCATE COMP "{port}" SITE "{pin}";')
         lines.append(f'IOBUF PORT "{port}" IO_TYPE={board.io_standard};')
