@@ -6,6 +6,7 @@ from itertools import cycle
 import numpy as np
 
 from mla_hw.cycles.matmul_sequencer import OPERAND_LATENCY, tiles
+from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.golden.activation_buffer import place_elements, row_offset
 from mla_hw.program.instructions import FIELDS
 from tests.streams import simulate
@@ -226,7 +227,8 @@ def run(
     async def bench(ctx):
         wait = {name: next(counts) for name, counts in pauses.items()}
         operands, latents = [None] * OPERAND_LATENCY, [None] * OPERAND_LATENCY
-        released, constant, now = 0, 0, 0
+        constants = [0] * MEMORY_READ_LATENCY
+        released, now = 0, 0
         while not end(trace):
             for name, queue in (("command", pending), ("weights", words)):
                 port = getattr(dut, name)
@@ -239,11 +241,12 @@ def run(
             if operands[0] is not None:
                 ctx.set(dut.operands, operands[0])
                 ctx.set(dut.latents, latents[0])
-            ctx.set(dut.constants.data, constant)
+            ctx.set(dut.constants.data, constants[0])
 
             operands = [*operands[1:], _read_operands(ctx, dut, surroundings)]
             latents = [*latents[1:], _read_ring(ctx, dut, surroundings)]
             constant = surroundings.constants[ctx.get(dut.constants.address)]
+            constants = [*constants[1:], constant]
             for name, queue in (("command", pending), ("weights", words)):
                 port = getattr(dut, name)
                 if wait[name]:

@@ -84,4 +84,7 @@ def issue_step(kind: InstructionKind) -> int:
 
 
 assert word_step("opcode") == _FETCH_LATENCY
+# The position of a query row has a register behind its field, as has the base address.
+assert word_step("query_row") + 1 <= product_steps()["a_stride2"] + 1
+assert max(word_step("query_row"), word_step("base")) + 2 <= product_steps()["a_stride2"]
 assert max(map(word_step, FIELDS)) == INSTRUCTION_WORDS - 1 + _FETCH_LATENCY

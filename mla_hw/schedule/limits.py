@@ -67,7 +67,8 @@ def check_memories(plan: Plan, placement: Placement) -> None:
             f"{1 << FIELDS['group'].width} groups of {plan.hardware.rows} heads in a pass, not to "
             f"{groups}; raise rows (--hardware)"
         )
-    sums = heads // lanes * plan.config.kv_lora_rank
+    values = plan.config.v_head_dim if plan.scheme == "naive" else plan.config.kv_lora_rank
+    sums = heads // lanes * values
     elements = {
         f"a half of the activation buffer ({name})": placement.depth(name) << plan.lane_bits
         for name in ("projection", "vector")

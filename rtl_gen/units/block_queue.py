@@ -6,9 +6,13 @@ from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2
 
 from mla_hw.cycles.block_queue import BLOCK_QUEUE_TIMING
+from mla_hw.errors import ConfigError
 from rtl_gen.units.queue import has_room
 
 __all__ = ["BlockQueue"]
+
+#: For one payload per cycle.
+_LEAST_DEPTH = BLOCK_QUEUE_TIMING.latency + 1
 
 
 class BlockQueue(wiring.Component):
@@ -23,18 +27,28 @@ class BlockQueue(wiring.Component):
     shape : shape-like
         Shape of the payload.
     depth : int
-        Payloads that it holds, at least 2, the one at the output included.
+        Payloads that it holds, the one at the output included; at least 4, as each keeps its place
+        for three cycles.
 
     Members
     -------
     i : :py:`In(stream.Signature(shape))`
     o : :py:`Out(stream.Signature(shape))`
+
+    Raises
+    ------
+    ConfigError
+        If the depth is less than 4.
     """
 
     i: stream.Interface
     o: stream.Interface
 
     def __init__(self, shape, depth: int) -> None:
+        if depth < _LEAST_DEPTH:
+            raise ConfigError(
+                f"Depth of a block queue must be at least {_LEAST_DEPTH}, not {depth}"
+            )
         self.shape = shape
         self.depth = depth
         self.timing = BLOCK_QUEUE_TIMING

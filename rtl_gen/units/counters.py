@@ -24,7 +24,7 @@ class Counters(wiring.Component):
     Parameters
     ----------
     n_counters : int
-        At least 3, which is what an addition takes.
+        At least ``VISIT_LATENCY``, which is what an addition takes.
 
     Members
     -------
@@ -44,7 +44,7 @@ class Counters(wiring.Component):
     Raises
     ------
     ConfigError
-        If there are less than 3 counters.
+        If there are fewer counters.
     """
 
     count: Signal

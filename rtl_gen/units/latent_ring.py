@@ -144,7 +144,7 @@ class LatentRing(wiring.Component):
         line = Signal.like(base)  # base + word, for data words
 
         accept = active & self.i.valid
-        row_end = Signal(init=n_rows == 1)
+        row_end = Signal()
         block_end = last_token | (index == config.columns - 1)
         scale_word = word == config.token_words
         next_base = Signal.like(base)
@@ -154,7 +154,7 @@ class LatentRing(wiring.Component):
         with m.If(accept):
             m.d.sync += [
                 word.eq(word + 1),
-                row_end.eq((n_rows == 1) | (~row_end & (word == n_rows - 2))),
+                row_end.eq(word == n_rows - 2),
                 line.eq(line + 1),
             ]
             with m.If(row_end):
@@ -258,7 +258,9 @@ class LatentRing(wiring.Component):
         line = Signal(range(config.ring_blocks * config.token_words), reset_less=True)
         m.d.sync += line.eq(bases[self.read.block] + self.read.word)
         if products:
-            product_line = Signal(range(config.product_blocks * config.product_words))
+            product_line = Signal(
+                range(config.product_blocks * config.product_words), reset_less=True
+            )
             word_bits = exact_log2(config.product_words)
             m.d.sync += product_line.eq(Cat(self.read.word[:word_bits], self.read.block))
         for bank, r_port in enumerate(banks):

@@ -201,7 +201,7 @@ class MatmulSequencer(wiring.Component):
         if self.config.product_blocks:
             releases = releases | mode.expand
         first = self._count_steps(m, command, mode, setup, walk, tile_last)
-        bank = self._count_tiles(m, command, mode, setup, tile_last, command_last)
+        bank = self._count_tiles(m, command, mode, setup, running, tile_last, command_last)
         frees = Signal(reset_less=True)
         m.d.sync += frees.eq(releases & command.release)
         m.d.comb += [
@@ -298,7 +298,7 @@ class MatmulSequencer(wiring.Component):
             ]
         return first
 
-    def _count_tiles(self, m, command, mode, setup, tile_last, command_last):
+    def _count_tiles(self, m, command, mode, setup, running, tile_last, command_last):
         """Describe each tile to the drain controller; return the bank of its constants."""
         config = self.config
         column_bits = exact_log2(config.columns)
@@ -338,8 +338,9 @@ class MatmulSequencer(wiring.Component):
         with m.If(tile_last):
             m.d.sync += bank.eq(bank + is_project)
 
-        # The shifts have been there since the first cycle after setup.
-        m.d.comb += self.constants.address.eq(command.constant)
+        # The shifts are there in the first cycle after setup, in which a tile of one step ends.
+        address = Mux(setup | running, command.constant, self.command.p.constant)
+        m.d.comb += self.constants.address.eq(address)
         tile = register_payload(m, self.tile, "tile")
         m.d.comb += [
             tile.en.eq(tile_last),

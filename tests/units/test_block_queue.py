@@ -5,11 +5,12 @@ import pytest
 from amaranth.hdl import signed
 from amaranth.lib import data
 
+from mla_hw.errors import ConfigError
 from rtl_gen.units.block_queue import BlockQueue
 from tests.streams import convert, drain, feed, pause, simulate
 
 LAYOUT = data.StructLayout({"value": signed(20), "last": 1})
-DEPTHS = [2, 3, 8, 80]
+DEPTHS = [4, 5, 8, 80]
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -55,7 +56,7 @@ def test_latency(depth):
     simulate(dut, testbench)
 
 
-@pytest.mark.parametrize("depth", [8, 80])
+@pytest.mark.parametrize("depth", DEPTHS)
 def test_throughput(depth):
     dut = BlockQueue(8, depth)
     expected = deque()
@@ -98,6 +99,11 @@ def test_takes_depth_payloads_without_giving(depth):
         assert not ctx.get(dut.o.valid)
 
     simulate(dut, testbench)
+
+
+def test_rejects_depth():
+    with pytest.raises(ConfigError, match="Depth of a block queue must be at least 4, not 3"):
+        BlockQueue(8, 3)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
