@@ -27,9 +27,12 @@ from benchmarks.report import (
     say,
     write_results,
 )
+from boards import load_board
+from mla_hw.cli.generate import fitting_groups, read_hardware
+from mla_hw.compile_layer import plan_layer
 from mla_hw.cycles.predict import predict
-from mla_hw.design import Design
 from mla_hw.errors import MlaHwError
+from mla_hw.presets import find_preset
 
 MODEL = "deepseek-v3"
 BOARD = "lfe5u-85f-512m"
@@ -40,52 +43,71 @@ SIMULATED = 15
 SEED = 0
 
 
-def measure(folder: Path, *, simulated: bool) -> dict[str, Any]:
-    """Generate the core, predict its steps, and simulate one of them if asked for."""
-    design = mla_hw.generate(
-        MODEL,
-        out=folder,
-        board=BOARD,
-        hardware=HARDWARE,
+def measure(*, simulated: bool) -> dict[str, Any]:
+    """Predict the steps of the core, and simulate one of them if asked for."""
+    board = load_board(BOARD)
+    config, hardware = find_preset(MODEL).config, read_hardware(board, HARDWARE)
+    schedule, program, memory = plan_layer(
+        config,
+        hardware,
         context=CONTEXT,
-        seed=SEED,
-        image=simulated,
-        progress=say,
-    ).design
+        multiplier=board.device.family,
+        pass_groups=fitting_groups(config, hardware, board, 1),
+        memory_bytes=board.memory.size_bytes,
+    )
     result: dict[str, Any] = {
         "model": MODEL,
         "board": BOARD,
         "hardware": HARDWARE,
-        "hash": design.manifest["hash"],
-        "core": design.core.to_dict(),
-        "passes": -(-design.model.num_attention_heads // design.core.heads),
-        "weight_bytes": design.memory.regions["weights"].size,
+        "core": schedule.core.to_dict(),
+        "passes": len(schedule.passes),
+        "weight_bytes": memory.regions["weights"].size,
         "predicted": {},
     }
     for cached in PREDICTED:
         say(f"predicting the step with {cached} cached tokens")
-        total = predict(design.program, design.core, design.memory, cached).total
+        total = predict(program, schedule.core, memory, cached).total
         result["predicted"][str(cached)] = total
-    if simulated:
-        result["simulated"] = {str(SIMULATED): _simulate(folder, design, result)}
-    return result
+    return {**result, **_simulate()} if simulated else result
 
 
-def _simulate(folder: Path, design: Design, result: dict[str, Any]) -> int:
-    x = np.random.default_rng(SEED).standard_normal(
-        (SIMULATED + 1, design.model.hidden_size), dtype=np.float32
-    )
-    np.savez(folder / "hidden.npz", x=x)
-    report = mla_hw.simulate(folder, hidden=folder / "hidden.npz", prefill=SIMULATED, progress=say)
+def _simulate() -> dict[str, Any]:
+    """Generate the core with its image, and simulate one step.
+
+    Raises
+    ------
+    MlaHwError
+        When the step is not bit-exact, or not as predicted in every start and end.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "core"
+        design = mla_hw.generate(
+            MODEL,
+            out=folder,
+            board=BOARD,
+            hardware=HARDWARE,
+            context=CONTEXT,
+            seed=SEED,
+            progress=say,
+        ).design
+        shape = (SIMULATED + 1, design.model.hidden_size)
+        x = np.random.default_rng(SEED).standard_normal(shape, dtype=np.float32)
+        np.savez(folder / "hidden.npz", x=x)
+        report = mla_hw.simulate(
+            folder, hidden=folder / "hidden.npz", prefill=SIMULATED, progress=say
+        )
     if not report.bit_exact:
         raise MlaHwError(f"{MODEL}: not bit-exact: {report.difference}")
     for item in report.instructions:
         for edge in ("start", "end"):
             if item[edge]["simulated"] != item[edge]["predicted"]:
                 raise MlaHwError(f"{MODEL}: not as predicted: {item}")
-    result["tools"] = report.tools
-    result["sim_cycles_per_second"] = round(report.sim_cycles_per_second)
-    return report.cycles["simulated"][0]
+    return {
+        "hash": report.hash,
+        "simulated": {str(SIMULATED): report.cycles["simulated"][0]},
+        "sim_cycles_per_second": round(report.sim_cycles_per_second),
+        "tools": report.tools,
+    }
 
 
 def table(figures: dict[str, Any]) -> str:
@@ -108,9 +130,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--no-simulation", action="store_true", help="predict only")
     options = parser.parse_args(arguments)
-    with tempfile.TemporaryDirectory() as folder:
-        simulated = not options.no_simulation
-        figures = {"commit": commit(), **measure(Path(folder) / "core", simulated=simulated)}
+    figures = {"commit": commit(), **measure(simulated=not options.no_simulation)}
     results = read_results(options.output)
     results["capacity"] = figures
     text = table(figures)
