@@ -77,13 +77,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if unknown := set(options.cores) - set(CORES):
         parser.error(f"CORE: must be one of {', '.join(CORES)}, not {', '.join(sorted(unknown))}")
-    results = read_results(options.output)
-    known = dict(results.get("clocks", {}))
     for name in options.cores or CORES:
         print(name, flush=True)
         with tempfile.TemporaryDirectory() as folder:
-            known[name] = {"commit": commit(), **measure(name, options.seeds, Path(folder))}
-        # After every core, because the next one takes long.
+            figures = {"commit": commit(), **measure(name, options.seeds, Path(folder))}
+        # After every core, because the next one takes long; others may have written meanwhile.
+        results = read_results(options.output)
+        known = {**results.get("clocks", {}), name: figures}
         results["clocks"] = {core: known[core] for core in CORES if core in known}
         text = table(results["clocks"])
         write_results(options.output, results, "fmax", text)
