@@ -170,8 +170,16 @@ def segment_layout(beat_address_bits: int) -> data.StructLayout:
 
 
 def burst_layout(beat_address_bits: int) -> data.StructLayout:
-    """Up to BURST_BEATS consecutive beats; ``last`` marks the last burst of a segment."""
-    return data.StructLayout({"address": beat_address_bits, "beats": BURST_BITS, "last": 1})
+    """Up to BURST_BEATS consecutive beats; ``last`` marks the last burst of a segment.
+
+    ``length`` is the number of beats minus one, as AXI counts.
+    """
+    return data.StructLayout({
+        "address": beat_address_bits,
+        "beats": BURST_BITS,
+        "length": exact_log2(BURST_BEATS),
+        "last": 1,
+    })
 
 
 class BurstSplitter(wiring.Component):
@@ -216,6 +224,8 @@ class BurstSplitter(wiring.Component):
             self.o.p.address.eq(address),
             self.o.p.last.eq(remaining <= BURST_BEATS),
             self.o.p.beats.eq(Mux(self.o.p.last, remaining, BURST_BEATS) - low),
+            # One carry chain, not two: -low - 1 is ~low.
+            self.o.p.length.eq(Mux(self.o.p.last, remaining, BURST_BEATS) + ~low),
         ]
 
         m.d.comb += self.i.ready.eq(~self.o.valid)

@@ -22,6 +22,7 @@ from mla_hw.program.instructions import (
 from mla_hw.registers import POSITION_BITS
 from rtl_gen.control_layouts import ENGINE_COMMANDS, bases_layout, place_layout
 from rtl_gen.layouts import ADDRESS_BITS
+from rtl_gen.pipeline import delay
 
 __all__ = ["STEPS", "LoopStack", "OperandSums", "decode", "field"]
 
@@ -205,7 +206,7 @@ class OperandSums(wiring.Component):
     """Offset plus strides × indices of the three operands, with one multiplier.
 
     Each stride is multiplied in the step in which :func:`mla_hw.cycles.dispatcher.product_steps`
-    says that it has arrived; the sum holds it four cycles later, the byte address one more. An
+    says that it has arrived; the sum holds it five cycles later, the byte address one more. An
     operand whose strides have not been fetched is 0.
 
     Parameters
@@ -290,10 +291,18 @@ class OperandSums(wiring.Component):
                 operand = operands[i]
                 with m.If(now):
                     m.d.sync += total[operand].eq(field(self.instruction, operand))
+        # First within an operand, then among the three.
+        ahead = [
+            [
+                delay(m, reduce(or_, chosen[i : i + LOOP_DEPTH]), 1, f"{name}_{operand}")
+                for i, operand in zip(range(0, len(chosen), LOOP_DEPTH), operands, strict=True)
+            ]
+            for name, chosen in (("stride", strides), ("factor", factors), ("owner", owners))
+        ]
         m.d.sync += [
-            stride.eq(reduce(or_, strides)),
-            factor.eq(reduce(or_, factors)),
-            factors_of.eq(reduce(or_, owners)),
+            stride.eq(reduce(or_, ahead[0])),
+            factor.eq(reduce(or_, ahead[1])),
+            factors_of.eq(reduce(or_, ahead[2])),
             product_of.eq(factors_of),
             product.eq(stride * factor),
         ]

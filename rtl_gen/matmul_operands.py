@@ -4,8 +4,10 @@ from amaranth import *
 from amaranth.lib import data
 from amaranth.utils import exact_log2
 
+from mla_hw.cycles.matmul_sequencer import REQUEST_LATENCY
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS
+from rtl_gen.pipeline import delay
 
 __all__ = ["mode_layout", "read_operands", "read_ring", "walk_layout"]
 
@@ -43,11 +45,13 @@ def read_operands(m: Module, config: CoreConfig, command, mode, walk, read) -> N
     mode : view of mode_layout(config)
         Its mode.
     walk : view of walk_layout()
+        Of the cycle of issue; requests follow it by ``REQUEST_LATENCY``.
     read : view of activation_read_layout(config)
         Output registers.
     """
     spread_bits, lane_bits = config.spread_bits, config.lane_bits
     is_project = mode.project
+    walk = delay(m, walk, REQUEST_LATENCY, "operand_walk")
     # Several query rows are projected from the layout spread only.
     spread = is_project & ~command.source[0] if config.query_rows == 1 else is_project
     with m.If(walk.setup | walk.tile):
@@ -68,32 +72,36 @@ def read_operands(m: Module, config: CoreConfig, command, mode, walk, read) -> N
                 m.d.sync += read.lane.eq(0)
 
 
-def read_ring(m: Module, config: CoreConfig, command, mode, walk, read, filled, release) -> Value:
+def read_ring(m: Module, config: CoreConfig, command, mode, walk, read, filled, release) -> tuple:
     """Drive requests to the latent ring, wait for its blocks and free them.
 
     Parameters
     ----------
-    m, config, command, mode, walk
+    m, config, command, mode
         As in :func:`read_operands`.
+    walk : view of walk_layout()
+        Of the cycle of issue; requests follow it by ``REQUEST_LATENCY``.
     read : view of ring_read_layout(config)
         Output registers.
     filled : Signal
         Number of complete blocks.
     release : Signal
-        Output register: number of blocks freed.
+        Output: number of blocks freed, from the cycle after ``free`` on, so that ``filled`` does
+        not count them any more when the next command begins.
 
     Returns
     -------
-    Value
-        Whether the block that ``read`` names is complete: a register, one cycle late.
+    available : Value
+        Whether the block of the next step is complete: a register, one cycle late.
+    block : Value
+        Number of that block.
     """
     by_column = mode.score
     # What the first part of a command is read from, and where it begins in a row.
-    block, product = read.block, Value.cast(0)
+    product = Value.cast(0)
     start_word, start_index = Value.cast(0), Value.cast(0)
     if config.product_blocks:
         by_column = by_column | (mode.expand & (command.target != _ROW))
-        block = Signal(range(config.ring_blocks), name="block")
         product = mode.project & command.product
         start_word = Mux(mode.expand, command.b >> exact_log2(config.columns), 0)
     if config.product_keys:
@@ -101,57 +109,55 @@ def read_ring(m: Module, config: CoreConfig, command, mode, walk, read, filled, 
         first_word, first_index = divmod(config.product_values, config.columns)
         start_word = Mux(mode.score, first_word, start_word)
         start_index = Mux(mode.score, first_index, 0)
+
+    # With the issue: the block, and what decides when the next one begins.
+    block = Signal(range(config.ring_blocks), name="block")
     base = Signal(range(config.ring_blocks), name="oldest_block")
     # Blocks of the tile up to the present one.
     blocks = Signal(range(config.ring_blocks + 1), name="tile_blocks", reset_less=True)
+    index = Signal.like(read.index, name="index_in_block", reset_less=True)
     following = Signal.like(block, name="following_block")
     m.d.comb += following.eq(Mux(block == config.ring_blocks - 1, 0, block + 1))
-
     available = Signal(name="block_available")
     first_block = [block.eq(base), blocks.eq(1), available.eq(filled != 0)]
-    next_block = [
-        block.eq(following),
-        blocks.eq(blocks + 1),
-        available.eq(filled > blocks),
-    ]
+    next_block = [block.eq(following), blocks.eq(blocks + 1), available.eq(filled > blocks)]
+    of_product, product_block = Signal(name="of_product"), Value.cast(0)
     if config.product_blocks:
         # Product rows begin at block 0, whatever the tile's blocks are.
-        place = Signal(range(config.product_blocks + 1), name="product_block", reset_less=True)
-        first_block += [
-            place.eq(1),
-            read.product.eq(product),
-            read.block.eq(Mux(product, 0, base)),
-        ]
-        next_block += [
-            place.eq(place + 1),
-            read.product.eq(product),
-            read.block.eq(Mux(product, place, following)),
-        ]
+        product_block = Signal(range(config.product_blocks), name="product_block", reset_less=True)
+        first_block += [of_product.eq(product), product_block.eq(0)]
+        next_block += [of_product.eq(product), product_block.eq(product_block + 1)]
     m.d.sync += available.eq(filled >= blocks)
-    with m.If(walk.setup):
-        m.d.sync += [
-            *first_block,
-            read.column.eq(by_column),
-            read.word.eq(start_word),
-            read.index.eq(start_index),
-        ]
-    with m.Elif(walk.tile & by_column):
-        m.d.sync += [*next_block, read.word.eq(start_word), read.index.eq(start_index)]
+    with m.If(walk.setup | (walk.tile & ~by_column)):
+        m.d.sync += [*first_block, index.eq(start_index)]
     with m.Elif(walk.tile):
-        m.d.sync += [*first_block, read.word.eq(read.word + 1), read.index.eq(0)]
+        m.d.sync += [*next_block, index.eq(start_index)]
     with m.Elif(walk.key):
-        m.d.sync += [read.word.eq(config.latent_words), read.index.eq(0)]
-        if config.product_blocks:
-            m.d.sync += [read.product.eq(0), read.block.eq(block)]
+        m.d.sync += [of_product.eq(0), index.eq(0)]
     with m.Elif(walk.step):
-        m.d.sync += read.index.eq(read.index + 1)
-        with m.If(read.index == config.columns - 1):
-            with m.If(by_column):
-                m.d.sync += read.word.eq(read.word + 1)
-            with m.Else():
-                m.d.sync += next_block
+        m.d.sync += index.eq(index + 1)
+        with m.If((index == config.columns - 1) & ~by_column):
+            m.d.sync += next_block
 
-    m.d.sync += release.eq(Mux(walk.free, blocks, 0))
+    freeing, freed = Signal(name="freeing"), Signal.like(release, name="freed", reset_less=True)
+    m.d.sync += [freeing.eq(walk.free), freed.eq(blocks)]
+    m.d.comb += release.eq(Mux(freeing, freed, 0))
     with m.If(walk.free):
         m.d.sync += base.eq(following)
-    return available
+
+    # With the request.
+    m.d.sync += [
+        read.column.eq(by_column),
+        read.block.eq(Mux(of_product, product_block, block)),
+        read.index.eq(index),
+    ]
+    if config.product_blocks:
+        m.d.sync += read.product.eq(of_product)
+    later = delay(m, walk, REQUEST_LATENCY, "ring_walk")
+    with m.If(later.setup | (later.tile & by_column)):
+        m.d.sync += read.word.eq(start_word)
+    with m.Elif(later.key):
+        m.d.sync += read.word.eq(config.latent_words)
+    with m.Elif(later.tile | (later.step & by_column & (read.index == config.columns - 1))):
+        m.d.sync += read.word.eq(read.word + 1)
+    return available, block

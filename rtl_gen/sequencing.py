@@ -74,13 +74,10 @@ def walk(
     ending = Signal(name="ending", reset_less=True)
     last = valid & ending
 
+    m.d.sync += valid.eq(start | (valid & ~ending))
     with m.If(start):
-        m.d.sync += [address.eq(first), left.eq(count), ending.eq(count == 1), valid.eq(1)]
-    with m.Elif(valid):
-        m.d.sync += [
-            address.eq(address + step),
-            left.eq(left - 1),
-            ending.eq(left == 2),
-            valid.eq(~last),
-        ]
+        m.d.sync += [address.eq(first), left.eq(count), ending.eq(count == 1)]
+    with m.Else():
+        # On and on, because an enable costs more than an address that nobody looks at.
+        m.d.sync += [address.eq(address + step), left.eq(left - 1), ending.eq(left == 2)]
     return address, valid, last

@@ -5,7 +5,9 @@ from itertools import cycle
 
 import numpy as np
 
-from mla_hw.cycles.matmul_sequencer import OPERAND_LATENCY, tiles
+from mla_hw.cycles.activation_buffer import ACTIVATION_READ_LATENCY
+from mla_hw.cycles.latent_ring import LATENT_READ_LATENCY
+from mla_hw.cycles.matmul_sequencer import tiles
 from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.golden.activation_buffer import place_elements, row_offset
 from mla_hw.program.instructions import FIELDS
@@ -226,7 +228,7 @@ def run(
 
     async def bench(ctx):
         wait = {name: next(counts) for name, counts in pauses.items()}
-        operands, latents = [None] * OPERAND_LATENCY, [None] * OPERAND_LATENCY
+        operands, latents = [None] * ACTIVATION_READ_LATENCY, [None] * LATENT_READ_LATENCY
         constants = [0] * MEMORY_READ_LATENCY
         released, now = 0, 0
         while not end(trace):

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mla_hw.cli.block_ram_registers import absorb_registers
 from mla_hw.cli.fpga_tools import find_tool, find_yosys, run_tool, tool_version
 from mla_hw.cli.output_folder import make_folder
 from mla_hw.design import Design, read_manifest, verilog_sources
@@ -109,7 +110,8 @@ class SynthFlow:
         script = [
             *reads,
             "read_verilog -sv wrapper.v",
-            f"synth_ecp5 -top {self.top} -json {self.netlist.name}",
+            # Pairs of look-up tables joined by multiplexers are hard to place: 89 against 93 MHz.
+            f"synth_ecp5 -nowidelut -top {self.top} -json {self.netlist.name}",
             "tee -q -o cells.json stat -json",
         ]
         self._write("synth.ys", "\n".join(script) + "\n")
@@ -122,6 +124,11 @@ class SynthFlow:
         cells: dict[str, int] = report["design"]["num_cells_by_type"]
         # Notes on the hierarchy, which cost nothing.
         cells.pop("$scopeinfo", None)
+        netlist = self._read_json(self.netlist.name, "yosys")
+        if gone := absorb_registers(netlist["modules"][self.top]):
+            cells["TRELLIS_FF"] -= gone
+            self._write(self.netlist.name, json.dumps(netlist))
+            self.progress(f"yosys: {gone} registers moved into block RAMs")
         return dict(sorted(cells.items()))
 
     def pack(self) -> dict[str, Usage]:

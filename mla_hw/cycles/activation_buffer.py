@@ -8,4 +8,4 @@ __all__ = ["ACTIVATION_READ_LATENCY", "ACTIVATION_WRITE_LATENCY"]
 #: LATENT_READ_LATENCY, because both operands of the array leave in the same cycle.
 ACTIVATION_READ_LATENCY = MEMORY_READ_LATENCY + 3
 #: Cycles from a write to the first read request that sees it.
-ACTIVATION_WRITE_LATENCY = 1
+ACTIVATION_WRITE_LATENCY = 2

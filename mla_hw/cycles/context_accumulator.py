@@ -25,8 +25,9 @@ CONTEXT_READ_LATENCY = HELD_LATENCY + 1
 def context_accumulator_timing() -> Timing:
     """From a sum to the first cycle in which its address may be presented again.
 
-    Read, shift, add, write; the memory sees that address one cycle later, too. In a lane, two sums
-    for the same address have to be at least as far apart, as what the second one reads would miss
-    the first one otherwise.
+    Read, choose, shift, add, write; the memory sees that address one cycle later, too. In a lane,
+    two sums for the same address have to be at least as far apart, as what the second one reads
+    would miss the first one otherwise.
     """
-    return Timing(MEMORY_READ_LATENCY).then(shifter_timing(SHIFT_BITS)).then(Timing(2))
+    shift = Timing(1).then(shifter_timing(SHIFT_BITS))
+    return Timing(MEMORY_READ_LATENCY).then(shift).then(Timing(2))

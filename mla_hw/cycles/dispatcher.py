@@ -46,8 +46,8 @@ _DECODE_LATENCY = 1
 _CHECK_LATENCY = 1
 #: Earliest issue of any instruction, and that of an opcode which does not exist.
 FIRST_ISSUE = _FETCH_LATENCY + _DECODE_LATENCY + _CHECK_LATENCY
-#: Choice of the operands, operand registers, product register, sum.
-_PRODUCT_LATENCY = 4
+#: Choice of the factors in three steps, product register, sum.
+_PRODUCT_LATENCY = 5
 #: Base register plus sum.
 _ADDRESS_LATENCY = 1
 

@@ -19,6 +19,7 @@ __all__ = [
     "END_TO_START",
     "GIVE_LATENCY",
     "GIVE_TO_START",
+    "LEAST_DURATION",
     "PUSH_TO_START",
     "STARTED_DEPTH",
     "START_TO_PUSH",
@@ -28,6 +29,8 @@ __all__ = [
 
 #: Instructions of one engine that are under way at once.
 STARTED_DEPTH = 8
+#: From the start of an instruction to its end, at the least.
+LEAST_DURATION = 2
 #: From the cycle in which all conditions hold to the offer.
 _OFFER_LATENCY = 1
 #: From the end of an instruction to what it gives.

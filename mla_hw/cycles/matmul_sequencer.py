@@ -1,8 +1,9 @@
 """Timing of :class:`rtl_gen.units.matmul_sequencer.MatmulSequencer`.
 
-Everything counts from *issue* cycles: the cycle in which the operands of a step are requested, or
-a word of requantise constants is taken. A tile issues one of these per cycle as long as there is
-a weight word (project) or the block is complete (score, context).
+Everything counts from *issue* cycles: the cycle in which a step, whose operands are requested
+``REQUEST_LATENCY`` cycles later, or a word of requantise constants is taken. A tile issues one of
+these per cycle as long as there is a weight word (project) or the block is complete (score,
+context).
 """
 
 from mla_hw.cycles.activation_buffer import ACTIVATION_READ_LATENCY
@@ -20,6 +21,7 @@ __all__ = [
     "CONSTANT_WORDS",
     "OPERAND_LATENCY",
     "RELEASE_LATENCY",
+    "REQUEST_LATENCY",
     "STEP_LATENCY",
     "TILE_LATENCY",
     "tile_issues",
@@ -35,9 +37,11 @@ COMMAND_LATENCY = 2
 COMMAND_TO_COMMAND = 1
 #: From the cycle in which ``filled`` counts a block to its first issue.
 BLOCK_LATENCY = 1
+#: From an issue to the requests for its operands.
+REQUEST_LATENCY = 1
 #: From an issue to the operands that were requested.
-OPERAND_LATENCY = ACTIVATION_READ_LATENCY
-assert OPERAND_LATENCY == LATENT_READ_LATENCY
+OPERAND_LATENCY = REQUEST_LATENCY + ACTIVATION_READ_LATENCY
+assert ACTIVATION_READ_LATENCY == LATENT_READ_LATENCY
 #: From an issue to the step at the array.
 STEP_LATENCY = OPERAND_LATENCY + 1
 #: From a tile's last issue to its description for the drain controller.

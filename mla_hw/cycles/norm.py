@@ -7,10 +7,12 @@ from mla_hw.cycles.serial_divider import serial_divider_timing
 from mla_hw.cycles.serial_normalizer import serial_normalizer_timing
 from mla_hw.cycles.serial_root import serial_root_timing
 
-__all__ = ["INVERSE_BITS", "SHIFT_BITS", "SQUARE_BITS", "norm_cycles"]
+__all__ = ["INVERSE_BITS", "SHIFT_BITS", "SQUARE_BITS", "SUM_LATENCY", "norm_cycles"]
 
 #: Bits of the sum of squares.
 SQUARE_BITS = 48
+#: From a square to the sum that contains it, one half after the other.
+SUM_LATENCY = 2
 #: Bits of the inverse root.
 INVERSE_BITS = 15
 #: Bits of the shift that undoes the normalisation.
@@ -31,7 +33,7 @@ def norm_cycles(k: int) -> int:
         .then(serial_root_timing(SQUARE_BITS))
         .then(serial_divider_timing(INVERSE_BITS))
     )
-    # A register behind the product in both passes: the sum, the output.
-    squares = last_product + 1
+    # Registers behind the product in both passes: the sum, the output.
+    squares = last_product + SUM_LATENCY
     outputs = last_product + rounding_shifter_timing(SHIFT_BITS).latency + 1
     return COMMAND_LATENCY + squares + inverse.latency + outputs

@@ -7,4 +7,4 @@ __all__ = ["OUTPUT_READ_LATENCY", "OUTPUT_WRITE_LATENCY"]
 #: Cycles from a read address to the port word.
 OUTPUT_READ_LATENCY = MEMORY_READ_LATENCY
 #: Cycles from an element to the first read address that sees it.
-OUTPUT_WRITE_LATENCY = 2
+OUTPUT_WRITE_LATENCY = 3

@@ -38,6 +38,6 @@ def pack_cycles(k: int, n: int) -> int:
     """
     last_value = WALK_LATENCY + k + n - 1 + VALUE_LATENCY
     inverse = serial_normalizer_timing(SCALE_BITS).then(serial_divider_timing(INVERSE_BITS))
-    # Behind the last byte come the two of the scale.
-    outputs = last_value + MULTIPLIER_TIMING.latency + _SHIFT + 1 + 2
+    # Behind the last byte come the two of the scale, and a cycle in which they are stored.
+    outputs = last_value + MULTIPLIER_TIMING.latency + _SHIFT + 1 + 2 + 1
     return COMMAND_LATENCY + last_value + LARGEST_LATENCY + inverse.latency + outputs

@@ -8,6 +8,7 @@ from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import FIELDS
 from rtl_gen.layouts import activation_write_layout, element_layout, vector_write_layout
+from rtl_gen.pipeline import delay
 from rtl_gen.units.simple_memory import SimpleMemory
 
 __all__ = ["ActivationBuffer", "activation_read_layout"]
@@ -75,19 +76,30 @@ class ActivationBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        loaded = Signal.like(self.load)
-        lanes = self.requantized.target == _LANES
-        stored = self.requantized.en & (lanes | (self.requantized.target == _SPREAD))
-        m.d.comb += loaded.eq(self.load)
-        self._scatter(m, loaded, stored, self.requantized, lanes)
-        computed = Signal.like(self.load)
-        self._scatter(m, computed, self.vector.en, self.vector, self.vector.lanes)
+        # Cycle 0: wait here, because writes come far. Cycle 1: lane. Cycle 2: memory.
+        load, requantized, vector = (
+            delay(m, port, 1, name, reset_less=False)
+            for name, port in (
+                ("load", self.load),
+                ("requantized", self.requantized),
+                ("computed", self.vector),
+            )
+        )
+        lanes = requantized.target == _LANES
+        stored = requantized.en & (lanes | (requantized.target == _SPREAD))
+        projection_write, vector_write = Signal.like(self.load), Signal.like(self.load)
+        m.d.comb += projection_write.eq(load)
+        self._scatter(m, projection_write, stored, requantized, lanes)
+        self._scatter(m, vector_write, vector.en, vector, vector.lanes)
 
         request = Signal.like(self.read, reset_less=True)
         m.d.sync += request.eq(self.read)
-        projection = self._store(m, "projection", loaded, request.address)
-        vector = self._store(m, "vector", computed, request.address)
-        self._gather(m, request, projection, vector)
+        self._gather(
+            m,
+            request,
+            self._store(m, "projection", projection_write, request.address),
+            self._store(m, "vector", vector_write, request.address),
+        )
 
         return m
 
@@ -112,7 +124,7 @@ class ActivationBuffer(wiring.Component):
             m.d.comb += [value.eq(source.data) for value in write.data]
 
     def _store(self, m: Module, half: str, write, address: Value) -> list:
-        """Write to the memories of a half; return what they read. Both address them in cycle 1."""
+        """Write to the memories of a half; return what they read from ``address``."""
         held = Signal.like(write, name=f"{half}_write", reset_less=True)
         en = Signal.like(write.en, name=f"{half}_en")
         m.d.sync += [held.eq(write), en.eq(write.en)]

@@ -115,32 +115,32 @@ class ContextLane(wiring.Component):
         held = sums.read.data
         m.d.comb += self.held.eq(held)
 
-        # Cycle 3: which one is shifted, and the shift.
+        # Cycle 3: which one is shifted. Cycles 4 and 5: the shift.
         control = data.View(shift_control_layout(), r_table.data)
         acc = delay(m, self.i.acc[: CONTEXT_BITS - GUARD_BITS].as_signed(), HELD_LATENCY, "acc")
         tile = Signal(signed(CONTEXT_BITS))
         large = Signal(signed(CONTEXT_BITS))
-        small = Signal(signed(CONTEXT_BITS))
+        small = Signal(signed(CONTEXT_BITS), reset_less=True)
         m.d.comb += [
             tile.eq(acc << GUARD_BITS),
             large.eq(Mux(control.first | control.swap, tile, held)),
-            small.eq(Mux(control.first, 0, Mux(control.swap, held, tile))),
         ]
+        m.d.sync += small.eq(Mux(control.first, 0, Mux(control.swap, held, tile)))
         m.submodules.shifter = shifter = Shifter(width=CONTEXT_BITS, shift_bits=SHIFT_BITS)
-        m.d.comb += [shifter.i.eq(small), shifter.shift.eq(control.shift)]
+        m.d.comb += [shifter.i.eq(small), shifter.shift.eq(delay(m, control.shift, 1, "shift"))]
 
         # Meanwhile, the half of the last place that halving rounds with is added to the other one.
-        large_before = delay(m, large, shift_latency - 1, "large")
-        halve_before = delay(m, control.halve, shift_latency - 1, "halve")
+        large_before = delay(m, large, shift_latency, "large")
+        halve_before = delay(m, control.halve, shift_latency, "halve")
         large_half = Signal(signed(CONTEXT_BITS + 1), reset_less=True)
         m.d.sync += large_half.eq(large_before + halve_before)
 
-        # Cycle 5: the sum; one bit more on the right carries the shift's rounding bit in, so that
+        # Cycle 6: the sum; one bit more on the right carries the shift's rounding bit in, so that
         # it costs one adder.
         joined = Signal(signed(CONTEXT_BITS + 1), reset_less=True)
         m.d.sync += joined.eq((Cat(C(1, 1), large_half).as_signed() + shifter.o) >> 1)
 
-        # Cycle 6: the write.
+        # Cycle 7: the write.
         w_cycle = ADDRESS_LATENCY + context_accumulator_timing().latency - 1
         halve = delay(m, halve_before, 2, "halve_late")
         m.d.comb += [

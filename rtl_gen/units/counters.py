@@ -6,6 +6,7 @@ from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.counters import VISIT_LATENCY
 from mla_hw.errors import ConfigError
+from rtl_gen.pipeline import delay
 
 __all__ = ["Counters"]
 
@@ -85,12 +86,17 @@ class Counters(wiring.Component):
         held: data.View = data.View(small, Signal(small.size))
         turn = Signal(range(n_counters))
         m.d.sync += turn.eq(Mux(turn == n_counters - 1, 0, turn + 1))
+        # Events come from all over the core.
+        count, clear, latch = (
+            delay(m, port, 1, name, reset_less=False)
+            for name, port in (("count", self.count), ("clear", self.clear), ("latch", self.latch))
+        )
         for i in range(n_counters):
             visited = turn == i
-            m.d.sync += recent[i].eq(Mux(visited, 0, recent[i]) + self.count[i])
-            with m.If(self.clear):
+            m.d.sync += recent[i].eq(Mux(visited, 0, recent[i]) + count[i])
+            with m.If(clear):
                 m.d.sync += recent[i].eq(0)
-            with m.If(self.latch):
+            with m.If(latch):
                 m.d.sync += held[i].eq(Mux(visited, 0, recent[i]))
 
         # Visits that are left until every counter has been sampled, or cleared; a total that waits
@@ -101,12 +107,12 @@ class Counters(wiring.Component):
         for left in (to_sample, to_clear, to_ignore):
             with m.If(left != 0):
                 m.d.sync += left.eq(left - 1)
-        with m.If(self.latch):
+        with m.If(latch):
             m.d.sync += [
                 to_sample.eq(n_counters),
                 to_ignore.eq(Mux(to_clear != 0, to_clear - 1, 0)),
             ]
-        with m.If(self.clear):
+        with m.If(clear):
             m.d.sync += to_clear.eq(n_counters)
 
         # Cycle 0: address.
@@ -141,7 +147,7 @@ class Counters(wiring.Component):
             total_w.addr.eq(which[2]),
             sample_w.addr.eq(which[2]),
             sample_w.en.eq(sampling[2]),
-            self.busy.eq((to_sample != 0) | sampling.any()),
+            self.busy.eq(latch | (to_sample != 0) | sampling.any()),
         ]
 
         return m

@@ -146,7 +146,10 @@ class Dispatcher(wiring.Component):
 
         words = self.config.program_depth * INSTRUCTION_WORDS
         # A power of two, so that no multiplexer follows the blocks of RAM.
-        program: memory.Memory = memory.Memory(shape=32, depth=1 << ceil_log2(words), init=[])
+        # It is written before it is read.
+        program: memory.Memory = memory.Memory(
+            shape=32, depth=1 << ceil_log2(words), init=[], attrs={"no_rw_check": 1}
+        )
         m.submodules.memory = program
         m.submodules.loops = loops = LoopStack(self.config)
         m.submodules.sums = sums = OperandSums(self.config)

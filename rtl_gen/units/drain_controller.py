@@ -206,7 +206,9 @@ class DrainController(wiring.Component):
             expands, by_token = tile.mode == _EXPAND, tile.target == _LANES
             row_step = Mux(expands, Mux(by_token, 1, row_bit), row_step)
             column_step = Mux(expands, Mux(by_token, row_bit, 1), column_step)
-        next_row = row_element + row_step
+        # A slot takes two cycles at least, and its row stays.
+        next_row = Signal.like(row_element, name="next_row", reset_less=True)
+        m.d.sync += next_row.eq(row_element + row_step)
         with m.If(pop):
             m.d.sync += [
                 active.eq(1),

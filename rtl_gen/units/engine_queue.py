@@ -34,11 +34,12 @@ class EngineQueue(wiring.Component):
     command : :py:`Out(stream.Signature(command))`
         The oldest instruction, offered as soon as all semaphores that it waits for are available.
     done : :py:`In(1)`
-        The oldest instruction that is under way ends in this cycle.
+        The oldest instruction that is under way ends in this cycle, ``LEAST_DURATION`` cycles after
+        its start at the earliest.
     available : :py:`In(SEMAPHORES)`
         Semaphores that can be taken.
     take, give : :py:`Out(SEMAPHORES)`
-        Semaphores taken by the start, and given by the end, of an instruction in this cycle.
+        Semaphores taken when an instruction is first offered, and given at the end of one.
     cancel : :py:`In(1)`
         Nothing starts; what waits is dropped.
     busy : :py:`Out(1)`
@@ -125,7 +126,7 @@ class EngineQueue(wiring.Component):
         ]
 
         # An offer stays until it is taken: nobody else takes its semaphores.
-        met, offered = Signal(), Signal()
+        met, offered, taken = Signal(), Signal(), Signal()
         m.d.comb += met.eq((head.wait & ~self.available) == 0)
         with m.If(offered):
             m.d.sync += offered.eq(~self.command.ready)
@@ -138,7 +139,11 @@ class EngineQueue(wiring.Component):
             self.command.valid.eq(offered & ~self.cancel),
             self.start.eq(self.command.valid & self.command.ready),
             self.start_tag.eq(head.tag),
-            self.take.eq(Mux(self.start, head.wait, 0)),
+            # With the offer, which comes from a register; a start comes late in the cycle.
+            self.take.eq(Mux(offered & ~taken, head.wait, 0)),
+        ]
+        m.d.sync += [
+            taken.eq(offered),
             started.i.valid.eq(self.start),
             started.i.p.post.eq(head.post),
             started.i.p.tag.eq(head.tag),
@@ -150,7 +155,7 @@ class EngineQueue(wiring.Component):
         ]
         m.d.sync += self.give.eq(Mux(self.done, started.o.p.post, 0))
         m.d.comb += [
-            self.active.eq(started.o.valid),
+            self.active.eq(started.i.valid | started.o.valid),
             self.waiting.eq(~self.active & head_valid & ~met),
             self.busy.eq(self.active | (level != 0)),
         ]

@@ -72,10 +72,10 @@ class MatmulSequencer(wiring.Component):
         That many blocks are free from the next cycle on.
     ring_read : :py:`Out(ring_read_layout(config))`
     latents : :py:`In(data.ArrayLayout(signed(8), columns))`
-        ``OPERAND_LATENCY`` cycles after ``ring_read``.
+        ``LATENT_READ_LATENCY`` cycles after ``ring_read``.
     operand_read : :py:`Out(activation_read_layout(config))`
     operands : :py:`In(data.ArrayLayout(signed(16), rows))`
-        ``OPERAND_LATENCY`` cycles after ``operand_read``.
+        ``ACTIVATION_READ_LATENCY`` cycles after ``operand_read``.
     constants : :py:`Out(read_port_signature(32, constants))`
         Read port: pre-shift in bits 4…0, post-shift in bits 12…8.
     requantize_constants : :py:`Out(constant_layout(config))`
@@ -151,7 +151,7 @@ class MatmulSequencer(wiring.Component):
         first_clear, clear = self._keep_distance(m, setup, tile_last)
         walk: Any = Signal(walk_layout())
         read_operands(m, self.config, command, mode, walk, self.operand_read)
-        available = read_ring(
+        available, block = read_ring(
             m, self.config, command, mode, walk, self.ring_read, self.filled, self.release
         )
 
@@ -201,7 +201,7 @@ class MatmulSequencer(wiring.Component):
         if self.config.product_blocks:
             releases = releases | mode.expand
         first = self._count_steps(m, command, mode, setup, walk, tile_last)
-        bank = self._count_tiles(m, command, mode, setup, running, tile_last, command_last)
+        bank = self._count_tiles(m, command, mode, setup, running, tile_last, command_last, block)
         frees = Signal(reset_less=True)
         m.d.sync += frees.eq(releases & command.release)
         m.d.comb += [
@@ -237,7 +237,8 @@ class MatmulSequencer(wiring.Component):
             Signal(bits, name=name, reset_less=True) for name in ("few_steps", "spacing", "left")
         )
         own_clear, clear = Signal(reset_less=True), Signal()
-        with m.If(self.command.valid & self.command.ready):
+        # As long as no command is under way, with or without one that is offered.
+        with m.If(self.command.ready):
             with m.Switch(command.mode):
                 for mode, spacings in enumerate(spacing_by_rows.values()):
                     with m.Case(mode):
@@ -298,7 +299,7 @@ class MatmulSequencer(wiring.Component):
             ]
         return first
 
-    def _count_tiles(self, m, command, mode, setup, running, tile_last, command_last):
+    def _count_tiles(self, m, command, mode, setup, running, tile_last, command_last, block):
         """Describe each tile to the drain controller; return the bank of its constants."""
         config = self.config
         column_bits = exact_log2(config.columns)
@@ -354,7 +355,7 @@ class MatmulSequencer(wiring.Component):
             tile.group.eq(command.group),
             tile.columns.eq(Mux(command_last, remainder + 1, config.columns)),
             tile.index.eq(index),
-            tile.block.eq(self.ring_read.block),
+            tile.block.eq(block),
             tile.element.eq(element),
         ]
         if config.query_rows > 1:

@@ -7,7 +7,7 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out
 
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
-from mla_hw.cycles.norm import INVERSE_BITS, SHIFT_BITS, SQUARE_BITS
+from mla_hw.cycles.norm import INVERSE_BITS, SHIFT_BITS, SQUARE_BITS, SUM_LATENCY
 from mla_hw.cycles.sequencing import OPERAND_LATENCY
 from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.hardware import CoreConfig
@@ -102,7 +102,9 @@ class Norm(wiring.Component):
 
         valid, last = self._multiply(m, command, begin | divider.done, squaring, divider.quotient)
         total = self._sum(m, command, begin, valid & squaring)
-        m.d.sync += normalizer.start.eq(last & squaring)
+        m.d.sync += normalizer.start.eq(
+            delay(m, last & squaring, SUM_LATENCY - 1, "squared", reset_less=False)
+        )
 
         inverse_shift = Signal(SHIFT_BITS, reset_less=True)
         m.d.comb += [
@@ -145,19 +147,26 @@ class Norm(wiring.Component):
         return product_valid, delay(m, last, latency, "product_last", reset_less=False)
 
     def _sum(self, m, command, begin, valid):
-        """Sum of squares. It begins with epsilon, which arrives before the first of them."""
-        total = Signal(SQUARE_BITS, reset_less=True)
+        """Sum of squares. It begins with epsilon, which arrives before the first of them.
+
+        The upper half follows the lower one by a cycle, with its carry.
+        """
+        low, high = Signal(32, reset_less=True), Signal(SQUARE_BITS - 32, reset_less=True)
+        carry = Signal(reset_less=True)
         low_read = delay(m, begin, 1, "low_read", reset_less=False)
         low_valid = delay(m, begin, MEMORY_READ_LATENCY, "low_valid", reset_less=False)
         high_valid = delay(m, low_valid, 1, "high_valid", reset_less=False)
         m.d.comb += self.constants.address.eq(command.constant + low_read)
+        m.d.sync += carry.eq(0)
         with m.If(low_valid):
-            m.d.sync += total.eq(self.constants.data)
+            m.d.sync += low.eq(self.constants.data)
+        with m.Elif(valid):
+            m.d.sync += Cat(low, carry).eq(low + self.multiplier_0.p.as_unsigned())
         with m.If(high_valid):
-            m.d.sync += total[32:].eq(self.constants.data)
-        with m.If(valid):
-            m.d.sync += total.eq(total + self.multiplier_0.p.as_unsigned())
-        return total
+            m.d.sync += high.eq(self.constants.data)
+        with m.Else():
+            m.d.sync += high.eq(high + carry)
+        return Cat(low, high)
 
     def _write(self, m, command, begin, valid, last, shifter):
         """Write the shifted products; one output register behind the shifter."""

@@ -9,6 +9,7 @@ from amaranth.utils import exact_log2
 
 from mla_hw.errors import ConfigError
 from rtl_gen.layouts import read_port_signature
+from rtl_gen.pipeline import delay
 from rtl_gen.units.simple_memory import SimpleMemory
 
 __all__ = ["OutputBuffer", "output_element_layout"]
@@ -82,37 +83,38 @@ class OutputBuffer(wiring.Component):
 
         bits = 8 * self.port_bytes
         # The writer reads only what is complete.
-        parts = bits // self.element_bits if self.shared_words else 1
-        m.submodules.words = storage = SimpleMemory(unsigned(bits), self.words, parts=parts)
+        n_parts = bits // self.element_bits if self.shared_words else 1
+        m.submodules.words = storage = SimpleMemory(unsigned(bits), self.words, parts=n_parts)
         wiring.connect(m, wiring.flipped(self.read), storage.read)
 
         slot_bits = exact_log2(bits // self.element_bits)
-        slot, index = self.i.index[:slot_bits], self.i.index[slot_bits:]
-        if self.shared_words:
-            one: Any = Signal.like(storage.w)
-            m.d.sync += [
-                one.en.eq(Mux(self.i.en, 1 << slot, 0)),
-                one.address.eq(index),
-                one.data.eq(self.i.data.replicate(1 << slot_bits)),
-            ]
-            m.d.comb += storage.w.eq(one)
-            return m
-
-        started = Signal()
-        current = Signal.like(storage.w.address, reset_less=True)
+        # Cycle 0: is it another word? Cycle 1: join. Cycle 2: write.
+        en = delay(m, self.i.en, 1, "en", reset_less=False)
+        data_in = delay(m, self.i.data, 1, "element")
+        place = delay(m, self.i.index, 1, "place")
+        slot, index = place[:slot_bits], place[slot_bits:]
+        w_en = Signal.like(storage.w.en)
+        w_address = Signal.like(storage.w.address, reset_less=True)
         word = Signal(bits, reset_less=True)
-
-        # Cycle 0: join. Cycle 1: write.
-        w_en = Signal()
-        m.d.sync += w_en.eq(self.i.en)
-        with m.If(self.i.en):
-            m.d.sync += [started.eq(1), current.eq(index)]
-            with m.If(~started | (current != index)):
-                m.d.sync += word.eq(0)
-            m.d.sync += word.word_select(slot, self.element_bits).eq(self.i.data)
+        m.d.sync += [
+            w_en.eq(Mux(en, 1 << slot if self.shared_words else 1, 0)),
+            w_address.eq(index),
+        ]
+        if self.shared_words:
+            m.d.sync += word.eq(data_in.replicate(1 << slot_bits))
+        else:
+            started, other = Signal(), Signal(reset_less=True)
+            current = Signal.like(index, name="current", reset_less=True)
+            with m.If(self.i.en):
+                m.d.sync += [started.eq(1), current.eq(self.i.index[slot_bits:])]
+            m.d.sync += other.eq(~started | (current != self.i.index[slot_bits:]))
+            with m.If(en):
+                with m.If(other):
+                    m.d.sync += word.eq(0)
+                m.d.sync += word.word_select(slot, self.element_bits).eq(data_in)
         m.d.comb += [
             storage.w.en.eq(w_en),
-            storage.w.address.eq(current),
+            storage.w.address.eq(w_address),
             storage.w.data.eq(word),
         ]
 

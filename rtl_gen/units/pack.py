@@ -224,7 +224,8 @@ class Pack(wiring.Component):
         m.d.sync += [
             en.eq(valid | low | high),
             byte.eq(Mux(low, scale[:8], Mux(high, scale[8:], quantized))),
-            self.done.eq(high),
+            # The row buffer takes a cycle longer than the activation buffer.
+            self.done.eq(delay(m, high, 1, "written", reset_less=False)),
         ]
         m.d.comb += [
             self.packed.en.eq(en),

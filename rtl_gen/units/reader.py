@@ -207,13 +207,16 @@ class Reader(wiring.Component):
             command.ready.eq(open_),
             under_way.i.valid.eq(accepted),
             under_way.i.payload.eq(path),
+            splitter.i.valid.eq(~idle),
+        ]
+        # A cycle later, which is long before their data.
+        m.d.sync += [
             tiles.i.valid.eq(accepted & (path == Path.LATENTS)),
             tiles.i.p.tokens.eq(command.p.tokens),
             load_commands.i.valid.eq(accepted & (path == Path.LOAD)),
             load_commands.i.p.target.eq(command.p.target),
             load_commands.i.p.elements.eq(command.p.elements),
             load_commands.i.p.destination.eq(command.p.destination),
-            splitter.i.valid.eq(~idle),
         ]
         # Kept until all bursts are planned: their path and padding are taken from here.
         with m.If(accepted):
@@ -290,17 +293,19 @@ class Reader(wiring.Component):
         m.d.sync += free_blocks.eq(free_blocks + self.release - (issue & planned.opens_block))
 
         # What is granted stays so until the burst is issued: nobody else takes anything.
+        # So is the address channel, once it is free.
         granted = Signal()
         m.d.sync += granted.eq(
             planned_valid
             & fits.any()
             & ~(planned.opens_block & (free_blocks == 0))
             & bursts.i.ready
+            & (~address.valid | address.ready)
             & ~issue
             & ~self.stop
         )
         m.d.comb += [
-            issue.eq(granted & (~address.valid | address.ready)),
+            issue.eq(granted),
             bursts.i.valid.eq(issue),
             bursts.i.payload.eq(burst),
         ]

@@ -237,8 +237,11 @@ class Registers(wiring.Component):
         """Let writes and the dispatcher change the registers."""
         ones = write.data & write.mask
 
-        def written(name: str) -> Any:
-            return write.en & selected[name][0]
+        # The write takes place in the cycle after its decision, in which `ones` and `mask` stay.
+        def written(name: str) -> Signal:
+            en = Signal(name=f"write_{name}")
+            m.d.sync += en.eq(write.en & selected[name][0])
+            return en
 
         for item in self.map:
             if item.access in (Access.RW, Access.RW_IDLE):
@@ -248,7 +251,7 @@ class Registers(wiring.Component):
 
         start, abort, latch = (Signal(name=field.name) for field in register("control").fields)
         for field, signal in zip(register("control").fields, (start, abort, latch), strict=True):
-            m.d.sync += signal.eq(written("control") & ones[field.lsb])
+            m.d.sync += signal.eq(write.en & selected["control"][0] & ones[field.lsb])
         # Settled long before a start can follow.
         wrong = Signal(ErrorCode)
         beats = -(-self.config.program_depth * INSTRUCTION_WORDS * 4 // self.config.port_bytes)

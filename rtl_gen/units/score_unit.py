@@ -189,30 +189,35 @@ class ScoreUnit(wiring.Component):
             attrs={"ram_style": "distributed"},
         )
         m.submodules.running = running
-        w_running, r_running = running.write_port(), running.read_port()
+        w_running = running.write_port()
+        r_running = running.read_port(transparent_for=[w_running])
 
         # One cycle before the score: the row's maximum is read, unless it is the one that is held.
         head_before = delay(m, self.i.head[: len(write.address)], score_at - 1, "head")
         head = delay(m, head_before, 1, "head_score")
-        held_head = Signal.like(head, reset_less=True)
-        last_row = Mux(en, head[:row_bits], held_head[:row_bits])
+        last_row = Signal(row_bits, reset_less=True)
+        present_row = Mux(en, head[:row_bits], last_row)
         is_held = Signal(reset_less=True)
         m.d.comb += r_running.addr.eq(head_before[:row_bits])
-        m.d.sync += is_held.eq(head_before[:row_bits] == last_row)
+        m.d.sync += [last_row.eq(present_row), is_held.eq(head_before[:row_bits] == present_row)]
 
-        # With the score: a loop of one cycle, therefore both possible maxima are compared at once.
+        # With the score: compare with what was read.
         first = delay(m, self.i.first, score_at, "first")
-        held = Signal(signed(SCORE_BITS), reset_less=True)
-        stored = r_running.data
-        larger = Mux(is_held, score > held, score > stored)
-        with m.If(en):
-            m.d.sync += [
-                held_head.eq(head),
-                held.eq(Mux(first | larger, score, Mux(is_held, held, stored))),
-            ]
+        larger = Signal(signed(SCORE_BITS), reset_less=True)
+        joins = Signal(reset_less=True)
+        keep = first | is_held | (score > r_running.data)
+        m.d.sync += [larger.eq(Mux(keep, score, r_running.data)), joins.eq(is_held & ~first)]
 
-        # One cycle after it.
+        # One cycle after it: compare with what is held, a loop of one cycle.
+        en = delay(m, en, 1, "en_larger", reset_less=False)
+        head = delay(m, head, 1, "head_larger")
+        held = Signal(signed(SCORE_BITS), reset_less=True)
+        with m.If(en & ~(joins & (held > larger))):
+            m.d.sync += held.eq(larger)
+
+        # Two cycles after it.
         w_en = delay(m, en, 1, "en_held", reset_less=False)
+        held_head = delay(m, head, 1, "head_held")
         m.d.comb += [
             w_running.en.eq(w_en),
             w_running.addr.eq(held_head[:row_bits]),

@@ -72,30 +72,35 @@ class SerialDivider(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        remainder = Signal(self.denominator_bits, reset_less=True)
-        # Bits of the numerator leave at the top while bits of the quotient enter at the bottom.
+        # Both remainders of a step are kept, and the next one chooses: with the sign in a register,
+        # only one of choice and subtraction waits for the other.
+        grown = Signal(self.denominator_bits + 1, reset_less=True)
+        trial = Signal(signed(self.denominator_bits + 2), reset_less=True)
+        fits = ~trial[-1]
+        # Bits of the numerator leave at the top while bits of the quotient enter at the bottom, the
+        # last of which is `fits`. What enters first has no meaning and has left in the end.
         window = Signal(self.quotient_bits, reset_less=True)
-        steps = Signal(range(self.quotient_bits + 1))
+        busy, steps = Signal(), Signal(range(self.quotient_bits + 1), reset_less=True)
 
-        grown = Signal(self.denominator_bits + 1)
-        trial = Signal(signed(self.denominator_bits + 2))
-        m.d.comb += [
-            grown.eq(Cat(window[-1], remainder)),
-            trial.eq(grown - self.denominator),
-            self.quotient.eq(window),
-        ]
+        remainder = Mux(fits, trial, grown)[: self.denominator_bits]
+        following = Cat(window[-1], remainder)
+        m.d.comb += self.quotient.eq(Cat(fits, window[:-1]))
 
-        m.d.sync += self.done.eq(steps == 1)
-        with m.If(steps != 0):
+        m.d.sync += self.done.eq(busy & (steps == 1))
+        with m.If(busy):
             m.d.sync += [
                 steps.eq(steps - 1),
-                remainder.eq(Mux(trial < 0, grown, trial)),
-                window.eq(Cat(trial >= 0, window)),
+                busy.eq(steps != 1),
+                grown.eq(following),
+                trial.eq(following - self.denominator),
+                window.eq(Cat(fits, window)),
             ]
         with m.If(self.start):
             m.d.sync += [
                 steps.eq(self.quotient_bits),
-                remainder.eq(self.numerator >> self.quotient_bits),
+                busy.eq(1),
+                grown.eq(self.numerator >> self.quotient_bits),
+                trial.eq(-1),
                 window.eq(self.numerator),
                 self.done.eq(0),
             ]

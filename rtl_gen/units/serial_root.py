@@ -56,33 +56,38 @@ class SerialRoot(wiring.Component):
 
         half = self.bits // 2
         window = Signal(self.bits, reset_less=True)
+        # Both remainders of a step are kept, and the next one chooses, as in the divider.
+        grown = Signal(half + 3, reset_less=True)
+        trial = Signal(signed(half + 4), reset_less=True)
+        fits = ~trial[-1]
+        # The bits of the root but for the last one, which is `fits`.
+        found = Signal(half - 1, reset_less=True)
+        busy, steps = Signal(), Signal(range(half + 1), reset_less=True)
+
         # The remainder never exceeds twice the root.
-        remainder = Signal(half + 1, reset_less=True)
-        root = Signal(half, reset_less=True)
-        steps = Signal(range(half + 1))
+        remainder = Mux(fits, trial, grown)[: half + 1]
+        root = Cat(fits, found)
+        following = Cat(window[-2:], remainder)
+        m.d.comb += self.root.eq(root)
 
-        grown = Signal(half + 3)
-        trial = Signal(signed(half + 4))
-        m.d.comb += [
-            grown.eq(Cat(window[-2:], remainder)),
-            trial.eq(grown - Cat(C(1, 2), root)),
-            self.root.eq(root),
-        ]
-
-        m.d.sync += self.done.eq(steps == 1)
-        with m.If(steps != 0):
+        m.d.sync += self.done.eq(busy & (steps == 1))
+        with m.If(busy):
             m.d.sync += [
                 steps.eq(steps - 1),
+                busy.eq(steps != 1),
                 window.eq(window << 2),
-                remainder.eq(Mux(trial < 0, grown, trial)),
-                root.eq(Cat(trial >= 0, root)),
+                grown.eq(following),
+                trial.eq(following - Cat(C(1, 2), root)),
+                found.eq(root),
             ]
         with m.If(self.start):
             m.d.sync += [
                 steps.eq(half),
+                busy.eq(1),
                 window.eq(self.radicand),
-                remainder.eq(0),
-                root.eq(0),
+                grown.eq(0),
+                trial.eq(-1),
+                found.eq(0),
                 self.done.eq(0),
             ]
 

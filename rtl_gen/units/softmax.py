@@ -153,7 +153,7 @@ class Softmax(wiring.Component):
         address, reading, last = walk(
             m,
             begin | following,
-            first=Mux(begin, command.a, score),
+            first=score,
             count=command.n,
             bound=self.config.score_depth,
         )
@@ -162,10 +162,12 @@ class Softmax(wiring.Component):
             self.scores.address.eq(address),
             self.maxima.address.eq(head),
         ]
+        with m.If(self.command.ready):
+            m.d.sync += score.eq(self.command.p.a)
         with m.If(begin):
             m.d.sync += [
                 head.eq(command.group << self.config.lane_bits),
-                score.eq(command.a + self.config.tile_limit),
+                score.eq(score + self.config.tile_limit),
                 heads_left.eq(command.rows - 1),
                 more.eq(command.rows != 1),
             ]

@@ -116,7 +116,7 @@ class Writer(wiring.Component):
             m.d.sync += [
                 aw.valid.eq(addresses.o.valid),
                 beat_address.eq(addresses.o.p.address),
-                length.eq(addresses.o.p.beats - 1),
+                length.eq(addresses.o.p.length),
             ]
         drive_address_constants(m, aw, self.config.port_bytes)
 
@@ -169,11 +169,11 @@ class Writer(wiring.Component):
             arriving.eq(delay(m, reading, OUTPUT_READ_LATENCY, "arriving", reset_less=False)),
             arriving_last.eq(delay(m, reading_last, OUTPUT_READ_LATENCY - 1, "last")),
         ]
-        with m.If(accepted):
+        with m.If(~self.busy):
             m.d.sync += [
                 target_output.eq(self.command.p.target == _OUTPUT),
                 remaining.eq(self.command.p.beats),
-                more.eq(self.command.p.beats != 0),
+                more.eq(accepted & (self.command.p.beats != 0)),
                 index.eq(0),
                 place.eq(self.command.p.address[byte_bits:]),
             ]

@@ -10,6 +10,7 @@ from amaranth.lib.wiring import In
 from mla_hw.cycles.engine_queue import (
     GIVE_LATENCY,
     GIVE_TO_START,
+    LEAST_DURATION,
     PUSH_TO_START,
     START_TO_PUSH,
     START_TO_START,
@@ -87,7 +88,8 @@ def random_program(rng, length, slow):
                 post |= 1 << i
                 counts[i] += 1
         interval = rng.choice([1, 1, 2, slow[engine]])
-        program.append(Instruction(engine, wait, post, interval, rng.choice([1, 3, 40])))
+        latency = rng.choice([LEAST_DURATION, 3, 40])
+        program.append(Instruction(engine, wait, post, interval, latency))
     return credits, program
 
 
@@ -147,7 +149,7 @@ def test_starts_and_ends_as_predicted(seed):
         ctx.set(dut.credit, 0)
         expected = predict(credits, program, first=now)
         to_push = 0
-        ready = [0] * ENGINES
+        ready, waits = [0] * ENGINES, [False] * ENGINES
         under_way = [[] for _ in range(ENGINES)]
         giving = [deque([0] * GIVE_LATENCY) for _ in range(ENGINES)]
         while any(end is None for _, end in simulated):
@@ -174,15 +176,18 @@ def test_starts_and_ends_as_predicted(seed):
                 ctx.set(port.valid, 1)
                 to_push += ctx.get(port.ready)
             for i, queue in enumerate(dut.queues):
-                started = ctx.get(queue.command.valid) and now >= ready[i]
+                offered = ctx.get(queue.command.valid)
+                index = ctx.get(queue.start_tag)
+                # What it waits for is taken once, with the offer.
+                takes = program[index].wait if offered and not waits[i] else 0
+                assert ctx.get(queue.take) == takes
+                started = offered and now >= ready[i]
+                waits[i] = offered and not started
                 assert ctx.get(queue.start) == started
                 if not started:
-                    assert ctx.get(queue.take) == 0
                     continue
-                index = ctx.get(queue.start_tag)
                 item = program[index]
                 assert ctx.get(queue.command.p.id) == index ^ 0x5555
-                assert ctx.get(queue.take) == item.wait
                 simulated[index][0] = now
                 ready[i] = now + item.interval
                 last = under_way[i][-1][0] if under_way[i] else 0
