@@ -186,8 +186,8 @@ class BurstSplitter(wiring.Component):
     """Cut a segment into bursts that do not cross a multiple of BURST_BEATS beats.
 
     The first burst is shorter where the segment does not start at such a multiple. A segment that
-    is taken in one cycle gives its first burst in the next, then one per cycle; the next segment
-    is taken in the cycle after the last burst at the earliest.
+    is taken in one cycle gives its first burst two cycles later, then one per cycle; the next
+    segment is taken in the cycle after the last burst at the earliest.
 
     Parameters
     ----------
@@ -215,32 +215,38 @@ class BurstSplitter(wiring.Component):
         m = Module()
 
         # Beats are counted from the multiple of BURST_BEATS below `address`, so that a step is one
-        # carry chain over the upper bits.
+        # carry chain over the upper bits. Which burst is the last one is found a cycle ahead.
         low_bits = exact_log2(BURST_BEATS)
         address = Signal.like(self.i.p.address, reset_less=True)
         remaining = Signal(len(self.i.p.beats) + 1, reset_less=True)
         low = address[:low_bits]
+        idle, taken, last = Signal(init=1), Signal(), Signal(reset_less=True)
+        in_burst = Mux(last, remaining, BURST_BEATS)
         m.d.comb += [
+            self.i.ready.eq(idle),
             self.o.p.address.eq(address),
-            self.o.p.last.eq(remaining <= BURST_BEATS),
-            self.o.p.beats.eq(Mux(self.o.p.last, remaining, BURST_BEATS) - low),
+            self.o.p.last.eq(last),
+            self.o.p.beats.eq(in_burst - low),
             # One carry chain, not two: -low - 1 is ~low.
-            self.o.p.length.eq(Mux(self.o.p.last, remaining, BURST_BEATS) + ~low),
+            self.o.p.length.eq(in_burst + ~low),
         ]
-
-        m.d.comb += self.i.ready.eq(~self.o.valid)
-        with m.If(self.i.ready):
+        with m.If(idle):
             m.d.sync += [
                 address.eq(self.i.p.address),
                 remaining.eq(self.i.p.beats + self.i.p.address[:low_bits]),
-                self.o.valid.eq(self.i.valid),
+                idle.eq(~self.i.valid),
+                taken.eq(self.i.valid),
             ]
+        with m.Elif(taken):
+            m.d.sync += [taken.eq(0), self.o.valid.eq(1), last.eq(remaining <= BURST_BEATS)]
         with m.Elif(self.o.ready):
             m.d.sync += [
                 low.eq(0),
                 address[low_bits:].eq(address[low_bits:] + 1),
                 remaining[low_bits:].eq(remaining[low_bits:] - 1),
-                self.o.valid.eq(~self.o.p.last),
+                last.eq(remaining <= 2 * BURST_BEATS),
+                idle.eq(last),
+                self.o.valid.eq(~last),
             ]
 
         return m

@@ -1,18 +1,20 @@
 """Registers that keep side-band values beside a pipeline."""
 
+from typing import Any
+
 from amaranth import *
 
 __all__ = ["delay"]
 
 
-def delay(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = True) -> Value:
+def delay(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool = True) -> Any:
     """Return ``value`` as it was ``cycles`` cycles ago.
 
     Parameters
     ----------
     m : Module
         Where the registers live.
-    value : Value
+    value : Value or view
         What is delayed; 0 cycles return it as it is.
     cycles : int
     name : str

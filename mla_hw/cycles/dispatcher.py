@@ -10,6 +10,7 @@ from functools import cache
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, LOOP_DEPTH, InstructionKind
 
 __all__ = [
+    "FAULT_LATENCY",
     "FIRST_ISSUE",
     "HALT_LATENCY",
     "LOAD_TO_FETCH",
@@ -31,6 +32,8 @@ START_TO_LOAD = 2
 LOAD_TO_FETCH = 1
 #: From the cycle in which an instruction leaves the dispatcher to the first word of the next.
 NEXT_FETCH = 2
+#: From an abort, an overflow or a refused access to the error.
+FAULT_LATENCY = 1
 #: Units that a reset may go through, one per cycle.
 RESTART_SKEW = 32
 #: Cycles from the end of the bus traffic after an error until all other units have been reset.

@@ -11,8 +11,8 @@ __all__ = ["INVERSE_BITS", "SHIFT_BITS", "SQUARE_BITS", "SUM_LATENCY", "norm_cyc
 
 #: Bits of the sum of squares.
 SQUARE_BITS = 48
-#: From a square to the sum that contains it, one half after the other.
-SUM_LATENCY = 2
+#: From a square to the sum that contains it: a register, and one half after the other.
+SUM_LATENCY = 3
 #: Bits of the inverse root.
 INVERSE_BITS = 15
 #: Bits of the shift that undoes the normalisation.

@@ -17,6 +17,7 @@ from mla_hw.cycles.writer import split_bursts
 from mla_hw.hardware import BURST_BEATS, CoreConfig
 
 __all__ = [
+    "BLOCK_INTERVAL",
     "BURST_INTERVAL",
     "COMMANDS_UNDER_WAY",
     "COMMAND_TO_ADDRESS",
@@ -38,11 +39,13 @@ __all__ = [
 COMMANDS_UNDER_WAY = 8
 #: Cycles from the accepted command to the plan of its first burst, and from there to its issue,
 #: and from there to ARVALID.
-_COMMAND_TO_PLAN, _PLAN_TO_ISSUE, _ISSUE_TO_ADDRESS = 2, 2, 1
+_COMMAND_TO_PLAN, _PLAN_TO_ISSUE, _ISSUE_TO_ADDRESS = 3, 2, 1
 #: Cycles from the accepted command to its first ARVALID where nothing is in the way.
 COMMAND_TO_ADDRESS = _COMMAND_TO_PLAN + _PLAN_TO_ISSUE + _ISSUE_TO_ADDRESS
 #: Cycles between two ARVALIDs of an instruction; a burst is planned when the one before is issued.
 BURST_INTERVAL = _PLAN_TO_ISSUE
+#: Cycles between the last ARVALID of a block of latents and the first one of the next block.
+BLOCK_INTERVAL = 3
 #: Cycles from the plan of an instruction's last burst to the next command that can be accepted.
 _PLAN_TO_COMMAND = 2
 #: Cycles until something given back (a place in a FIFO, a block, a burst) lets a burst issue.
@@ -241,6 +244,8 @@ class ReaderModel:
         """
         path, limit = burst.path, self.config.outstanding_reads
         plan = max(self._earliest_plan, self._issued)
+        if burst.opens_block:
+            plan = max(plan, self._planned + BLOCK_INTERVAL)
         self._blocks += burst.opens_block
         ready = credit
         if path in self.left:

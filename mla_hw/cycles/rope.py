@@ -7,8 +7,8 @@ __all__ = ["PRODUCT_LATENCY", "RESULT_LATENCY", "rope_cycles"]
 
 #: From an element's address to the products of its output: both elements of the pair are needed.
 PRODUCT_LATENCY = OPERAND_LATENCY + 1 + MULTIPLIER_TIMING.latency
-#: From the products to the output: sum, rounding, saturation.
-RESULT_LATENCY = 3
+#: From the products to the output: sign, sum, rounding, saturation.
+RESULT_LATENCY = 4
 
 
 def rope_cycles(k: int, n: int) -> int:

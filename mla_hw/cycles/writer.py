@@ -15,7 +15,7 @@ __all__ = [
 ]
 
 #: Cycles from the accepted command to the first AWVALID; further ones follow one per cycle.
-WRITER_ADDRESS_LATENCY = 2
+WRITER_ADDRESS_LATENCY = 3
 #: Cycles from the accepted command to the first WVALID; one beat per cycle while WREADY is high.
 WRITER_DATA_LATENCY = OUTPUT_READ_LATENCY + 2
 #: Cycles from the last accepted write response to ``done``.

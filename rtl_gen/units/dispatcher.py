@@ -7,7 +7,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
-from mla_hw.cycles.dispatcher import RESTART_CYCLES, RESTART_SKEW
+from mla_hw.cycles.dispatcher import FAULT_LATENCY, RESTART_CYCLES, RESTART_SKEW
 from mla_hw.hardware import PROGRAM_LOAD, SEMAPHORES, CoreConfig
 from mla_hw.program.instructions import (
     FIELDS,
@@ -28,6 +28,7 @@ from rtl_gen.control_layouts import (
     program_write_layout,
 )
 from rtl_gen.dispatch import STEPS, LoopStack, OperandSums, decode, field
+from rtl_gen.pipeline import delay
 
 __all__ = ["Dispatcher"]
 
@@ -146,9 +147,10 @@ class Dispatcher(wiring.Component):
 
         words = self.config.program_depth * INSTRUCTION_WORDS
         # A power of two, so that no multiplexer follows the blocks of RAM.
-        # It is written before it is read.
+        # And it is written before it is read.
+        attrs: dict = {"no_rw_check": 1}
         program: memory.Memory = memory.Memory(
-            shape=32, depth=1 << ceil_log2(words), init=[], attrs={"no_rw_check": 1}
+            shape=32, depth=1 << ceil_log2(words), init=[], attrs=attrs
         )
         m.submodules.memory = program
         m.submodules.loops = loops = LoopStack(self.config)
@@ -359,7 +361,9 @@ class Dispatcher(wiring.Component):
             (ErrorCode.WRITE, self.write_error.en, self.write_error.address),
             (ErrorCode.READ, self.read_error.en, self.read_error.address),
         ):
-            with m.If(condition):
+            # They come from far, and their addresses stay.
+            name = f"fault_{code.name.lower()}"
+            with m.If(delay(m, condition, FAULT_LATENCY, name, reset_less=False)):
                 m.d.comb += [fault.en.eq(1), fault.code.eq(code), fault.address.eq(where)]
         with m.If(self.running & ~self.cancel):
             m.d.comb += [

@@ -162,6 +162,8 @@ class MatmulSequencer(wiring.Component):
         # One bit per source of operand b, so that little lies between them and a step.
         go: Any = Signal(data.StructLayout({"weights": 1, "latents": 1}))
         go_next, advance = Signal(), Signal()
+        # The constants are there, so that a weight that comes is a step.
+        stepping, constants_next = Signal(), Signal()
         streamed: Value = is_project
         takes_word: Value = Const(1)
         if self.config.product_blocks:
@@ -172,7 +174,11 @@ class MatmulSequencer(wiring.Component):
             m.d.comb += go_next.eq(first_clear & ~command_last)
         with m.Else():
             m.d.comb += go_next.eq(Mux(setup, clear, running & (clear | ~fresh | advance)))
-        m.d.sync += [go.weights.eq(go_next & is_project), go.latents.eq(go_next & ~is_project)]
+        m.d.sync += [
+            go.weights.eq(go_next & is_project),
+            go.latents.eq(go_next & ~is_project),
+            stepping.eq(go_next & is_project & constants_next),
+        ]
         m.d.comb += [
             self.weights.ready.eq(go.weights & takes_word),
             advance.eq(
@@ -182,20 +188,22 @@ class MatmulSequencer(wiring.Component):
             self.stall.weights.eq(go.weights & takes_word & ~self.weights.valid),
             self.stall.latents.eq(go.latents & ~available),
         ]
-        m.d.comb += walk.step.eq(advance & constants_done)
+        m.d.comb += walk.step.eq(
+            (stepping & (self.weights.valid | ~streamed)) | (go.latents & available)
+        )
         with m.If(setup | tile_last):
             m.d.sync += [
                 fresh.eq(1),
                 constants_left.eq(Mux(is_project, CONSTANT_WORDS, 0)),
-                constants_done.eq(~is_project),
             ]
-        with m.Elif(advance):
-            m.d.sync += fresh.eq(0)
-            with m.If(~constants_done):
-                m.d.sync += [
-                    constants_left.eq(constants_left - 1),
-                    constants_done.eq(constants_left == 1),
-                ]
+            m.d.comb += constants_next.eq(~is_project)
+        with m.Else():
+            m.d.comb += constants_next.eq(constants_done | (advance & (constants_left == 1)))
+            with m.If(advance):
+                m.d.sync += fresh.eq(0)
+                with m.If(~constants_done):
+                    m.d.sync += constants_left.eq(constants_left - 1)
+        m.d.sync += constants_done.eq(constants_next)
 
         releases = mode.context
         if self.config.product_blocks:

@@ -149,7 +149,7 @@ class Norm(wiring.Component):
     def _sum(self, m, command, begin, valid):
         """Sum of squares. It begins with epsilon, which arrives before the first of them.
 
-        The upper half follows the lower one by a cycle, with its carry.
+        The upper half follows the lower one by a cycle, with its carry; that of epsilon is 0.
         """
         low, high = Signal(32, reset_less=True), Signal(SQUARE_BITS - 32, reset_less=True)
         carry = Signal(reset_less=True)
@@ -157,11 +157,16 @@ class Norm(wiring.Component):
         low_valid = delay(m, begin, MEMORY_READ_LATENCY, "low_valid", reset_less=False)
         high_valid = delay(m, low_valid, 1, "high_valid", reset_less=False)
         m.d.comb += self.constants.address.eq(command.constant + low_read)
-        m.d.sync += carry.eq(0)
-        with m.If(low_valid):
-            m.d.sync += low.eq(self.constants.data)
-        with m.Elif(valid):
-            m.d.sync += Cat(low, carry).eq(low + self.multiplier_0.p.as_unsigned())
+        addend = Signal(32, reset_less=True)
+        addend_valid = delay(m, low_valid | valid, 1, "addend_valid", reset_less=False)
+        m.d.sync += [
+            addend.eq(Mux(low_valid, self.constants.data, self.multiplier_0.p.as_unsigned())),
+            carry.eq(0),
+        ]
+        with m.If(begin):
+            m.d.sync += low.eq(0)
+        with m.Elif(addend_valid):
+            m.d.sync += Cat(low, carry).eq(low + addend)
         with m.If(high_valid):
             m.d.sync += high.eq(self.constants.data)
         with m.Else():

@@ -38,7 +38,7 @@ class Reader(wiring.Component):
 
     :class:`mla_hw.cycles.reader.ReaderModel` is the timing of every ARVALID and every beat. Where
     nothing has to be waited for, ARVALID comes :py:`COMMAND_TO_ADDRESS` cycles after the command,
-    then every :py:`BURST_INTERVAL` cycles.
+    then every :py:`BURST_INTERVAL` cycles, and :py:`BLOCK_INTERVAL` from block to block.
 
     The number of beats or tokens of an instruction is at least 1, its address a multiple of
     ``port_bytes``.

@@ -25,6 +25,7 @@ from mla_hw.registers import (
 )
 from rtl_gen.axi import Response, axi_lite_signature
 from rtl_gen.control_layouts import bases_layout, error_layout
+from rtl_gen.pipeline import delay
 from rtl_gen.units.counters import Counters
 
 __all__ = ["Registers", "events_layout"]
@@ -237,21 +238,20 @@ class Registers(wiring.Component):
         """Let writes and the dispatcher change the registers."""
         ones = write.data & write.mask
 
-        # The write takes place in the cycle after its decision, in which `ones` and `mask` stay.
-        def written(name: str) -> Signal:
-            en = Signal(name=f"write_{name}")
-            m.d.sync += en.eq(write.en & selected[name][0])
-            return en
+        def written(name: str) -> Any:
+            return write.en & selected[name][0]
 
         for item in self.map:
             if item.access in (Access.RW, Access.RW_IDLE):
-                with m.If(written(item.name)):
+                # With the response, in which cycle `ones` and `mask` are still there: the enable of
+                # so many registers comes from one of its own.
+                with m.If(delay(m, written(item.name), 1, f"write_{item.name}", reset_less=False)):
                     value = values[item.name]
                     m.d.sync += value.eq((value & ~write.mask) | ones)
 
         start, abort, latch = (Signal(name=field.name) for field in register("control").fields)
         for field, signal in zip(register("control").fields, (start, abort, latch), strict=True):
-            m.d.sync += signal.eq(write.en & selected["control"][0] & ones[field.lsb])
+            m.d.sync += signal.eq(written("control") & ones[field.lsb])
         # Settled long before a start can follow.
         wrong = Signal(ErrorCode)
         beats = -(-self.config.program_depth * INSTRUCTION_WORDS * 4 // self.config.port_bytes)

@@ -108,14 +108,19 @@ class Rope(wiring.Component):
             m.d.comb += [port.a.eq(value), port.b.eq(factor)]
             products.append(port.p)
 
+        # The second product with its sign, and what is missing to its complement in the sum.
+        first = Signal(signed(32), reset_less=True)
+        second = Signal(signed(32), reset_less=True)
         turned = Signal(signed(33), reset_less=True)
         rounded = Signal(signed(33 - ROPE_FRACTION + 1), reset_less=True)
         result = Signal(signed(16), reset_less=True)
         subtract = delay(m, load, 1 + MULTIPLIER_TIMING.latency, "subtract")
-        with m.If(subtract):
-            m.d.sync += turned.eq(products[0] - products[1])
-        with m.Else():
-            m.d.sync += turned.eq(products[0] + products[1])
+        one = delay(m, subtract, 1, "one")
+        m.d.sync += [
+            first.eq(products[0]),
+            second.eq(products[1] ^ subtract.replicate(32)),
+            turned.eq((Cat(C(1, 1), first).as_signed() + Cat(one, second).as_signed()) >> 1),
+        ]
         clamped, limited = saturate(rounded, 16)
         m.d.sync += [rounded.eq(round_shift(turned, ROPE_FRACTION)), result.eq(clamped)]
 
@@ -166,18 +171,25 @@ class Rope(wiring.Component):
         lane_bits = self.config.lane_bits
         address = Signal.like(command.c, reset_less=True)
         group_base = Signal.like(command.c, reset_less=True)
-        lane = Signal(lane_bits, reset_less=True)
+        lane, lane_last = Signal(lane_bits, reset_less=True), Signal(reset_less=True)
+        one_row = self.config.rows == 1
         to_row = command.target == ROW_TARGET
 
-        first = Mux(to_row, command.c, command.c >> lane_bits)
-        with m.If(begin):
-            m.d.sync += [address.eq(first), group_base.eq(first), lane.eq(0)]
+        # Long before the first result.
+        first = Signal.like(command.c, name="first_address", reset_less=True)
+        m.d.sync += first.eq(Mux(to_row, command.c, command.c >> lane_bits))
+        with m.If(delay(m, begin, 1, "first_valid", reset_less=False)):
+            m.d.sync += [address.eq(first), group_base.eq(first), lane.eq(0), lane_last.eq(one_row)]
         with m.Elif(valid):
             m.d.sync += address.eq(address + 1)
-            with m.If(head_last & (lane == self.config.rows - 1)):
-                m.d.sync += [group_base.eq(address + 1), lane.eq(0)]
+            with m.If(head_last & lane_last):
+                m.d.sync += [group_base.eq(address + 1), lane.eq(0), lane_last.eq(one_row)]
             with m.Elif(head_last):
-                m.d.sync += [address.eq(group_base), lane.eq(lane + 1)]
+                m.d.sync += [
+                    address.eq(group_base),
+                    lane.eq(lane + 1),
+                    lane_last.eq(lane == self.config.rows - 2),
+                ]
         m.d.comb += [
             self.o.en.eq(valid & ~to_row),
             self.o.lanes.eq(1),

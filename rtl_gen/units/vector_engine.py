@@ -1,5 +1,7 @@
 """Vector engine: norm, rope, softmax, normalize and pack with two multipliers."""
 
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from amaranth import *
@@ -146,11 +148,13 @@ class VectorEngine(wiring.Component):
 
         # What has several sources has a register. The others come a cycle earlier, and their
         # destinations may take it.
-        o = Signal(vector_write_layout())
-        for name, unit in units.items():
-            if hasattr(unit, "o"):
-                with m.If(active[name]):
-                    m.d.sync += o.eq(unit.o)
+        o: Any = Signal(vector_write_layout())
+        outputs = [
+            unit.o.as_value() & active[name].replicate(len(o.as_value()))
+            for name, unit in units.items()
+            if hasattr(unit, "o")
+        ]
+        m.d.sync += o.eq(reduce(or_, outputs))
         m.d.comb += [
             self.o.eq(o),
             self.packed.eq(pack.packed),

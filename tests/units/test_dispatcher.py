@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 import pytest
 
 from mla_hw.cycles.dispatcher import (
+    FAULT_LATENCY,
     HALT_LATENCY,
     LOAD_TO_FETCH,
     NEXT_FETCH,
@@ -503,10 +504,13 @@ def test_abort_of_a_start_ahead_of_the_first_run(after):
         ctx.set(dut.start, 0)
         await pause(ctx, after)
         ctx.set(dut.abort, 1)
+        for _ in range(FAULT_LATENCY):
+            assert not ctx.get(dut.error.en)
+            await ctx.tick()
+            ctx.set(dut.abort, 0)
         assert ctx.get(dut.error.en)
         assert ctx.get(dut.error.code) == ErrorCode.ABORT
         await ctx.tick()
-        ctx.set(dut.abort, 0)
         for _ in range(RESTART_CYCLES):
             assert ctx.get(dut.running)
             if ctx.get(dut.halted):

@@ -1,7 +1,10 @@
+from itertools import accumulate
+
 import numpy as np
 import pytest
 
 from mla_hw.cycles.reader import (
+    BLOCK_INTERVAL,
     BURST_INTERVAL,
     COMMAND_TO_ADDRESS,
     COMMANDS_UNDER_WAY,
@@ -73,8 +76,10 @@ def test_latency():
     assert lengths == [3, 16, 5, 11, 13, 3, 16, 5]
     assert sum(lengths) == 3 * config.columns * config.row_beats
     first = run.starts[0] + COMMAND_TO_ADDRESS
+    opens_block = [0, 0, 0, 1, 0, 1, 0, 0]
     assert [burst.offered for burst in run.bursts] == [
-        first + BURST_INTERVAL * index for index in range(8)
+        first + BURST_INTERVAL * index + (BLOCK_INTERVAL - BURST_INTERVAL) * blocks
+        for index, blocks in enumerate(accumulate(opens_block))
     ]
     assert run.bursts[0].cycles[0] == first + 50
     assert run.ends == [run.bursts[-1].cycles[-1] + DATA_TO_DONE]
