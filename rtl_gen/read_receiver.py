@@ -7,11 +7,12 @@ from amaranth.lib import data, stream, wiring
 from amaranth.lib.wiring import In, Out, connect, flipped
 from amaranth.utils import exact_log2
 
-from mla_hw.cycles.reader import Path, fifo_depth
+from mla_hw.cycles.reader import BEAT_LATENCY, Path, fifo_depth
 from mla_hw.cycles.width_adapter import words_per_beat
 from mla_hw.hardware import CoreConfig
-from rtl_gen.axi import axi4_read_signature, is_error
+from rtl_gen.axi import Response, axi4_read_signature, is_error
 from rtl_gen.layouts import ADDRESS_BITS
+from rtl_gen.pipeline import delay
 from rtl_gen.units.block_queue import BlockQueue
 from rtl_gen.units.loader import load_beat_layout
 from rtl_gen.units.width_adapter import port_word_layout
@@ -92,7 +93,7 @@ class ReadReceiver(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        config, burst, r = self.config, self.burst.p, self.r
+        config, burst = self.config, self.burst.p
         m.submodules.latent_fifo = latent_fifo = BlockQueue(
             8 * config.port_bytes, fifo_depth(config, Path.LATENTS)
         )
@@ -101,21 +102,26 @@ class ReadReceiver(wiring.Component):
         )
         connect(m, load_fifo.o, flipped(self.load))
 
+        # The memory may be anywhere on the device, so that each beat is registered as it comes.
+        beat = data.StructLayout({"data": 8 * config.port_bytes, "resp": Response, "last": 1})
+        r: Any = Signal(beat, name="beat", reset_less=True)
+        valid = delay(m, self.r.valid, BEAT_LATENCY, "beat_valid", reset_less=False)
+        m.d.sync += [r[name].eq(getattr(self.r, name)) for name, _ in beat]
         full = words_per_beat(config)
         ends = r.last & burst.last
         word = Signal(8 * config.port_bytes, reset_less=True)
         words = Signal(range(full + 1), reset_less=True)
         last = Signal(reset_less=True)
         arrived = Signal(len(Path))
-        m.d.comb += [r.ready.eq(1), self.burst.ready.eq(r.valid & r.last)]
+        m.d.comb += [self.r.ready.eq(1), self.burst.ready.eq(valid & r.last)]
         m.d.sync += [
             word.eq(r.data),
             words.eq(Mux(ends, full - burst.padding, full)),
             last.eq(ends),
-            self.finished.eq(r.valid & ends & (burst.path != Path.LOAD)),
+            self.finished.eq(valid & ends & (burst.path != Path.LOAD)),
         ]
         for path in Path:
-            m.d.sync += arrived[path].eq(r.valid & (burst.path == path))
+            m.d.sync += arrived[path].eq(valid & (burst.path == path))
 
         m.d.comb += [
             self.weights.valid.eq(arrived[Path.WEIGHTS]),
@@ -134,7 +140,7 @@ class ReadReceiver(wiring.Component):
         ]
 
         failed_at = Signal(read_beat_address_bits(config), reset_less=True)
-        with m.If(r.valid & is_error(r.resp) & ~self.error):
+        with m.If(valid & is_error(r.resp) & ~self.error):
             m.d.sync += [self.error.eq(1), failed_at.eq(burst.address)]
         m.d.comb += self.error_address.eq(failed_at << exact_log2(config.port_bytes))
 

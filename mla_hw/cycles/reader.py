@@ -17,6 +17,7 @@ from mla_hw.cycles.writer import split_bursts
 from mla_hw.hardware import BURST_BEATS, CoreConfig
 
 __all__ = [
+    "BEAT_LATENCY",
     "BLOCK_INTERVAL",
     "BURST_INTERVAL",
     "COMMANDS_UNDER_WAY",
@@ -52,10 +53,12 @@ _PLAN_TO_COMMAND = 2
 _CREDIT_TO_ISSUE = 2
 #: Cycles from the credit that a burst waits for to its ARVALID.
 CREDIT_TO_ADDRESS = _CREDIT_TO_ISSUE + _ISSUE_TO_ADDRESS
+#: Cycles from RVALID to the reader's own register of the beat.
+BEAT_LATENCY = 1
 #: Cycles from RVALID to the beat at its destination: valid at ``weights``, or written to a FIFO.
-RECEIVE_LATENCY = 1
+RECEIVE_LATENCY = BEAT_LATENCY + 1
 #: Cycles from the last RVALID of STREAM and TILE to ``done``, and from the loader's done for LOAD.
-DATA_TO_DONE, LOADED_TO_DONE = 3, 2
+DATA_TO_DONE, LOADED_TO_DONE = BEAT_LATENCY + 3, 2
 
 
 class Path(IntEnum):
@@ -253,7 +256,7 @@ class ReaderModel:
             if needed > 0:
                 ready = max(ready, self.left[path][needed - 1])
         if len(self._last_beats) >= limit:
-            ready = max(ready, self._last_beats[-limit])
+            ready = max(ready, self._last_beats[-limit] + BEAT_LATENCY)
         issued = max(plan + _PLAN_TO_ISSUE, ready + _CREDIT_TO_ISSUE)
         self._planned, self._issued = plan, issued
 

@@ -19,7 +19,7 @@ WRITER_ADDRESS_LATENCY = 3
 #: Cycles from the accepted command to the first WVALID; one beat per cycle while WREADY is high.
 WRITER_DATA_LATENCY = OUTPUT_READ_LATENCY + 2
 #: Cycles from the last accepted write response to ``done``.
-WRITER_DONE_LATENCY = 1
+WRITER_DONE_LATENCY = 2
 #: Cycles from ``done`` to the next command that can be accepted.
 WRITER_RESTART = 0
 

@@ -1,5 +1,7 @@
 """Activation buffer: int16 operands of the array, one lane per row."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
@@ -76,21 +78,27 @@ class ActivationBuffer(wiring.Component):
     def elaborate(self, platform):
         m = Module()
 
-        # Cycle 0: wait here, because writes come far. Cycle 1: lane. Cycle 2: memory.
+        # Cycle 0: is it for this buffer? Cycle 1: lane. Cycle 2: memory.
+        source = self.requantized
+        element: Any = Signal(vector_write_layout(), name="element")
+        m.d.comb += [
+            element.lanes.eq(source.target == _LANES),
+            element.en.eq(source.en & (element.lanes | (source.target == _SPREAD))),
+            element.element.eq(source.element),
+            element.data.eq(source.data),
+        ]
         load, requantized, vector = (
             delay(m, port, 1, name, reset_less=False)
             for name, port in (
                 ("load", self.load),
-                ("requantized", self.requantized),
+                ("requantized", element),
                 ("computed", self.vector),
             )
         )
-        lanes = requantized.target == _LANES
-        stored = requantized.en & (lanes | (requantized.target == _SPREAD))
         projection_write, vector_write = Signal.like(self.load), Signal.like(self.load)
         m.d.comb += projection_write.eq(load)
-        self._scatter(m, projection_write, stored, requantized, lanes)
-        self._scatter(m, vector_write, vector.en, vector, vector.lanes)
+        self._scatter(m, projection_write, requantized)
+        self._scatter(m, vector_write, vector)
 
         request = Signal.like(self.read, reset_less=True)
         m.d.sync += request.eq(self.read)
@@ -103,13 +111,13 @@ class ActivationBuffer(wiring.Component):
 
         return m
 
-    def _scatter(self, m: Module, write, en: Value, source, lanes: Value) -> None:
+    def _scatter(self, m: Module, write, source) -> None:
         """Turn the write of one element, if there is one, into that of a lane."""
         config = self.config
         lane = Signal(max(config.lane_bits, 1))
-        with m.If(en):
+        with m.If(source.en):
             m.d.comb += write.en.eq(1 << lane)
-            with m.If(lanes):
+            with m.If(source.lanes):
                 m.d.comb += [
                     lane.eq(source.element[: config.lane_bits]),
                     write.address.eq(source.element[config.lane_bits :]),

@@ -162,7 +162,7 @@ class Registers(wiring.Component):
                             is_counter.eq(item.access is Access.COUNTER),
                         ]
                         if item.access is Access.COUNTER:
-                            m.d.comb += counters.address.eq(list(COUNTERS).index(item.name))
+                            m.d.sync += counters.address.eq(list(COUNTERS).index(item.name))
         for name, signal in selected.items():
             for i, bit in enumerate(signal):
                 m.d.sync += bit.eq(word == register(name).address // 4 + i)

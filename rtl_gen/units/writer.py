@@ -129,9 +129,12 @@ class Writer(wiring.Component):
             words.o.ready.eq(self.axi.w.ready),
         ]
 
+        # No more answers come than bursts have been sent.
         b = self.axi.b
-        finished = b.valid & b.ready & answers.o.p.last
-        m.d.comb += [b.ready.eq(answers.o.valid), answers.o.ready.eq(b.valid)]
+        answered = delay(m, b.valid, 1, "answered", reset_less=False)
+        refused = delay(m, is_error(b.resp), 1, "refused")
+        finished = answered & answers.o.p.last
+        m.d.comb += [b.ready.eq(1), answers.o.ready.eq(answered)]
         m.d.sync += self.done.eq(finished)
         with m.If(accepted):
             m.d.sync += self.busy.eq(1)
@@ -139,7 +142,7 @@ class Writer(wiring.Component):
             m.d.sync += self.busy.eq(0)
 
         failed_at = Signal(address_bits, reset_less=True)
-        with m.If(b.valid & b.ready & is_error(b.resp) & ~self.error):
+        with m.If(answered & refused & ~self.error):
             m.d.sync += [self.error.eq(1), failed_at.eq(answers.o.p.address)]
         m.d.comb += self.error_address.eq(failed_at << byte_bits)
 

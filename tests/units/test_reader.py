@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from mla_hw.cycles.reader import (
+    BEAT_LATENCY,
     BLOCK_INTERVAL,
     BURST_INTERVAL,
     COMMAND_TO_ADDRESS,
@@ -91,7 +92,7 @@ def test_bursts_under_way():
     run = Run(config, [ReadCommand("STREAM", beats=80)], [0], latency=100)
     offered = [burst.offered for burst in run.bursts]
     assert offered[3] < offered[0] + 100
-    assert offered[4] == run.bursts[0].cycles[-1] + CREDIT_TO_ADDRESS
+    assert offered[4] == run.bursts[0].cycles[-1] + BEAT_LATENCY + CREDIT_TO_ADDRESS
     assert run.memory.most_reads == config.outstanding_reads
 
 
