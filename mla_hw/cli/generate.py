@@ -11,10 +11,12 @@ from boards import Board, load_board
 from mla_hw.checkpoint import LayerWeights, load_model
 from mla_hw.cli.arrays import read_rows
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
+from mla_hw.cli.reasons import explain_passes, explain_phases
 from mla_hw.cli.versions import project_version, tool_versions
 from mla_hw.compile_layer import CompiledLayer, check_context, check_query_rows, compile_layer
 from mla_hw.config import ModelConfig
 from mla_hw.cycles.predict import predict
+from mla_hw.cycles.timeline import Timeline
 from mla_hw.design import Design
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
@@ -135,7 +137,7 @@ def generate(
     )
     design = compiled.design
     say("predict cycles")
-    predicted = _predict(design)
+    predicted, last = _predict(design)
     say(f"emit Verilog of the {design.core.rows}×{design.core.columns} core")
     files, ports = _verilog(design)
     manifest = {
@@ -150,7 +152,7 @@ def generate(
         "program.txt": str(design.program),
         "program.bin": design.program.encode().astype("<u4").tobytes(),
         MANIFEST: _json(manifest),
-        "schedule.txt": str(compiled.schedule),
+        "schedule.txt": _schedule_text(compiled, weights.config, settings, chosen, last),
         "registers.md": registers_markdown(constants, design.core.query_rows),
         "registers.h": registers_header(constants=constants, query_rows=design.core.query_rows),
         "predicted.json": _json(predicted),
@@ -254,10 +256,31 @@ def fitting_groups(
             return groups
 
 
-def _predict(design: Design) -> dict[str, Any]:
+def _schedule_text(
+    compiled: CompiledLayer,
+    config: ModelConfig,
+    hardware: HardwareConfig,
+    board: Board,
+    last: tuple[Timeline, list[int]],
+) -> str:
+    """Return the schedule and, ahead of it, why it is so at the last predicted position."""
+    design = compiled.design
+    passes = explain_passes(
+        config,
+        hardware,
+        board,
+        len(compiled.schedule.passes),
+        design.core.query_rows,
+        design.manifest["scheme"],
+    )
+    return f"{explain_phases(config, design, *last)}{passes}\n{compiled.schedule}"
+
+
+def _predict(design: Design) -> tuple[dict[str, Any], tuple[Timeline, list[int]]]:
     """Cycles per phase and in total at positions 0, 1, 3, 7, … context − 1 of query row 0.
 
-    The other rows are at the same position, or at the following ones of their sequence.
+    The other rows are at the same position, or at the following ones of their sequence. Also
+    returns the last prediction, with the position of each row.
     """
     same, query_rows = design.memory.same_sequence, design.core.query_rows
     last = design.context - (query_rows if same else 1)
@@ -278,12 +301,13 @@ def _predict(design: Design) -> dict[str, Any]:
             "phases": {phase.name: phase.cycles for phase in timeline.phases(names)},
             "total": timeline.total,
         })
-    return {
+    predicted = {
         "hash": design.manifest["hash"],
         "memory": f"fixed:{NOMINAL_LATENCY}",
         "cycles": rows,
         "tools": tool_versions("numpy"),
     }
+    return predicted, (timeline, by_row)
 
 
 def _verilog(design: Design) -> tuple[dict[str, str | bytes], dict[str, dict[str, str | int]]]:

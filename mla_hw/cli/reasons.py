@@ -1,0 +1,113 @@
+"""Why a schedule is as it is: what bounds each phase, what the array waits for, head passes."""
+
+from collections import Counter
+from collections.abc import Sequence
+
+from boards import Board
+from mla_hw.config import ModelConfig
+from mla_hw.cycles.array_engine import done_latency
+from mla_hw.cycles.figures import PhaseFigures, phase_figures
+from mla_hw.cycles.timeline import Timeline
+from mla_hw.design import Design
+from mla_hw.errors import MlaHwError
+from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
+from mla_hw.schedule import schedule_layer
+from rtl_gen.resources import check_device
+
+__all__ = ["explain_passes", "explain_phases", "late_starts"]
+
+_HEAD = "phase         cycles     array      port  bound      over  array starts late after"
+
+
+def explain_phases(
+    config: ModelConfig, design: Design, timeline: Timeline, position: Sequence[int]
+) -> str:
+    """Return a table of a predicted step, for people.
+
+    Per phase: the cycles, those that array and port would take alone, which of them is the bound,
+    and what is over it. Behind it, the cycles for which an idle array did not start, by what its
+    instruction waited for; waits for weights and latents within an instruction are not among them.
+
+    Parameters
+    ----------
+    config : ModelConfig
+    design : Design
+    timeline : Timeline
+        Prediction of a step with fixed latency.
+    position : sequence of int
+        Cached tokens of each query row.
+    """
+    names = design.manifest["phases"]
+    cycles = {phase.name: phase.cycles for phase in timeline.phases(names)}
+    attended = [tokens + 1 for tokens in position]
+    figures = phase_figures(config, design.core, attended, cycles, design.manifest["scheme"])
+    late = late_starts(design, timeline)
+    lines = [
+        f"# why: predicted with fixed:{NOMINAL_LATENCY} at position {position[0]}",
+        _HEAD,
+        *(_phase_line(item, late[item.phase]) for item in figures),
+    ]
+    least, total = sum(item.least_cycles for item in figures), timeline.total
+    lines.append(
+        f"{'total':<10} {total:>9} {'':>9} {'':>9}  {'':<5}  {total - least:>8.0f}  "
+        f"{100 * least / total:.1f} % of the roofline"
+    )
+    return "\n".join(lines) + "\n"
+
+
+def _phase_line(item: PhaseFigures, late: Counter[str]) -> str:
+    array, port = item.macs / item.array_size, item.payload_bytes / item.port_bytes
+    bound, over = "array" if array > port else "port", item.cycles - item.least_cycles
+    waits = ", ".join(f"{cause} {count}" for cause, count in late.most_common())
+    return (
+        f"{item.phase:<10} {item.cycles:>9} {array:>9.0f} {port:>9.0f}  {bound:<5}  {over:>8.0f}  "
+        f"{waits}"
+    ).rstrip()
+
+
+def late_starts(design: Design, timeline: Timeline) -> dict[str, Counter[str]]:
+    """Count the cycles for which the array was idle before it started, by phase and cause."""
+    late: dict[str, Counter[str]] = {name: Counter() for name in design.manifest["phases"]}
+    issued = 0
+    for item in timeline.instructions:
+        if item.name != "MATMUL":
+            continue
+        if item.start > issued:
+            late[design.manifest["phases"][item.index]][item.cause] += item.start - issued
+        instruction = design.program.instructions[item.index]
+        latency = done_latency(design.core, instruction.choice("mode"), instruction["rows"])
+        issued = item.end - latency
+    return late
+
+
+def explain_passes(
+    config: ModelConfig,
+    hardware: HardwareConfig,
+    board: Board,
+    passes: int,
+    query_rows: int,
+    scheme: str,
+) -> str:
+    """Say why there are as many head passes as there are.
+
+    Fewer passes read the cache less often, so one is taken unless something is too small for it.
+    """
+    if scheme == "naive":
+        return "# head passes: one per head, for which keys and values are made tile by tile\n"
+    if passes == 1:
+        return "# head passes: 1, with all heads\n"
+    groups = -(-config.num_attention_heads // hardware.rows)
+    fewer = passes - 1
+    try:
+        larger = schedule_layer(
+            config,
+            hardware,
+            multiplier=board.device.family,
+            pass_groups=-(-groups // fewer),
+            query_rows=query_rows,
+            scheme=scheme,
+        ).core
+        check_device(larger, board.device, board.name)
+    except MlaHwError as error:
+        return f"# head passes: {passes}; with {fewer}: {error}\n"
+    return f"# head passes: {passes}\n"

@@ -1,0 +1,72 @@
+"""Why the schedule is as it is: the head of schedule.txt."""
+
+import re
+from dataclasses import replace
+
+import pytest
+
+from mla_hw.cli.generate import generate
+from mla_hw.cli.reasons import late_starts
+from mla_hw.cycles.predict import predict
+from mla_hw.cycles.timeline import Timeline
+from mla_hw.design import Design
+from mla_hw.hardware import NOMINAL_LATENCY
+from tests.cli.test_generate import read
+from tests.reference_cases import case_dir
+
+PHASE = re.compile(r"(\w+) +(\d+) +(\d+) +(\d+)  (array|port) +(\d+)  ?(.*)")
+
+
+def why(folder):
+    """Return the rows of the table by phase."""
+    head = (folder / "schedule.txt").read_text(encoding="utf-8").split("\n\n")[0]
+    return {match[1]: match for line in head.splitlines() if (match := PHASE.fullmatch(line))}
+
+
+def test_cycles_are_those_of_the_prediction(generated):
+    rows, manifest = why(generated), read(generated)
+    last = read(generated, "predicted.json")["cycles"][-1]
+    assert {name: int(row[2]) for name, row in rows.items()} == last["phases"]
+    core = manifest["core"]
+    for name, row in rows.items():
+        macs = manifest["macs"][name]
+        useful = macs["fixed"] + macs["per_token"] * (last["position"] + 1)
+        assert int(row[3]) == round(useful / (core["rows"] * core["columns"]))
+        least = max(int(row[3]), int(row[4]))
+        assert int(row[6]) == pytest.approx(int(row[2]) - least, abs=1)
+        assert row[5] == ("array" if int(row[3]) > int(row[4]) else "port")
+        waits = [int(count) for count in re.findall(r" (\d+)(?:,|$)", row[7])]
+        assert sum(waits) <= int(row[2])
+
+
+def test_what_the_array_waits_for(generated):
+    """Without its waits, the array would start each product when the one before is issued."""
+    design = Design.load(generated)
+    timeline = predict(design.program, design.core, design.memory, [9], latency=NOMINAL_LATENCY)
+    late = late_starts(design, timeline)
+    # The first product waits for x, which comes from memory behind the program.
+    assert late["q_a"]["semaphore loaded"] > NOMINAL_LATENCY
+    assert late["attention"]["semaphore probabilities"] > 0
+    items = timeline.instructions
+    moved = [replace(item, start=item.start + 1000, end=item.end + 1000) for item in items]
+    later = late_starts(design, Timeline(tuple(moved), timeline.total))
+    assert later["q_a"].total() == late["q_a"].total() + 1000
+    assert later["attention"] == late["attention"]
+
+
+def test_fewer_head_passes_are_explained(tmp_path):
+    """One pass where everything has room; else what has none for one pass less."""
+    hardware = {"rows": 2, "columns": 4, "activation_bytes": 4096}
+    folder = tmp_path / "core"
+    generate(case_dir("tiny-v3"), out=folder, hardware=hardware, context=64)
+    assert "# head passes: 1, with all heads" in (folder / "schedule.txt").read_text()
+    hardware["activation_bytes"] = 1024
+    generate(case_dir("tiny-v3"), out=folder, hardware=hardware, context=64)
+    (line,) = re.findall("# head passes: .*", (folder / "schedule.txt").read_text())
+    assert re.match(r"# head passes: 2; with 1: .*activation buffer.*activation_bytes", line)
+
+
+def test_naive_has_a_pass_per_head(tmp_path, small_array):
+    folder = tmp_path / "core"
+    generate(case_dir("tiny-v3"), out=folder, hardware=small_array, context=64, scheme="naive")
+    assert "# head passes: one per head" in (folder / "schedule.txt").read_text()
