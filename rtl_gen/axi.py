@@ -233,12 +233,18 @@ class BurstSplitter(wiring.Component):
         with m.If(idle):
             m.d.sync += [
                 address.eq(self.i.p.address),
-                remaining.eq(self.i.p.beats + self.i.p.address[:low_bits]),
+                remaining.eq(self.i.p.beats),
                 idle.eq(~self.i.valid),
                 taken.eq(self.i.valid),
             ]
         with m.Elif(taken):
-            m.d.sync += [taken.eq(0), self.o.valid.eq(1), last.eq(remaining <= BURST_BEATS)]
+            few = ~remaining[BURST_BITS:].any()
+            m.d.sync += [
+                taken.eq(0),
+                self.o.valid.eq(1),
+                remaining.eq(remaining + low),
+                last.eq(few & (remaining[:BURST_BITS] + low <= BURST_BEATS)),
+            ]
         with m.Elif(self.o.ready):
             m.d.sync += [
                 low.eq(0),

@@ -4,9 +4,9 @@ __all__ = ["EVENT_LATENCY", "VISIT_LATENCY", "snapshot_cycles"]
 
 #: From an event, or a latch, to the counters.
 EVENT_LATENCY = 1
-#: From the visit of a counter to the first cycle in which its memory can be read again: read, add
-#: each half, write.
-VISIT_LATENCY = 4
+#: From the visit of a counter to the first cycle in which its memory can be read again: choose,
+#: read, add each half, write.
+VISIT_LATENCY = 5
 
 
 def snapshot_cycles(n_counters: int) -> int:

@@ -11,6 +11,8 @@ from rtl_gen.pipeline import delay
 __all__ = ["Counters"]
 
 _BITS = 64
+#: Counters among which one cycle chooses: 2 ** 3.
+_GROUP_BITS = 3
 
 
 class Counters(wiring.Component):
@@ -115,23 +117,22 @@ class Counters(wiring.Component):
         with m.If(clear):
             m.d.sync += to_clear.eq(n_counters)
 
-        # Cycle 0: address.
-        m.d.comb += total_r.addr.eq(turn)
-        which = [Signal.like(turn, reset_less=True, name=f"which_{i}") for i in range(3)]
-        sampling, clearing, ignoring = Signal(3), Signal(), Signal()
-        part, held_part = Signal.like(recent[0]), Signal.like(held[0])
+        # Cycle 0: the counter within its group. Cycle 1: the group, and the address.
+        which = [Signal.like(turn, reset_less=True, name=f"which_{i}") for i in range(4)]
+        sampling, clearing, ignoring = Signal(4), Signal(2), Signal(2)
         m.d.sync += [
-            Cat(which).eq(Cat(turn, *which[:2])),
-            sampling.eq(Cat(to_sample != 0, sampling[:2])),
-            clearing.eq(to_clear != 0),
-            ignoring.eq(to_ignore != 0),
-            part.eq(recent[turn]),
-            held_part.eq(held[turn]),
+            Cat(which).eq(Cat(turn, *which[:3])),
+            sampling.eq(Cat(to_sample != 0, sampling[:3])),
+            clearing.eq(Cat(to_clear != 0, clearing[0])),
+            ignoring.eq(Cat(to_ignore != 0, ignoring[0])),
         ]
-        # Cycles 1 and 2: add, one half of the word after the other.
+        part = self._choose(m, recent, turn, which[0], "part")
+        held_part = self._choose(m, held, turn, which[0], "held_part")
+        m.d.comb += total_r.addr.eq(which[0])
+        # Cycles 2 and 3: add, one half of the word after the other.
         for write, none, increment, name in (
-            (total_w, clearing, part, "total"),
-            (sample_w, ignoring, held_part, "sample"),
+            (total_w, clearing[1], part, "total"),
+            (sample_w, ignoring[1], held_part, "sample"),
         ):
             before = Mux(none, 0, total_r.data)
             low = Signal(_BITS // 2 + 1, name=f"{name}_low", reset_less=True)
@@ -142,12 +143,24 @@ class Counters(wiring.Component):
                 write.data.eq(Cat(low[:-1], high + low[-1])),
             ]
         m.d.sync += total_w.en.eq(1)
-        # Cycle 3: write.
+        # Cycle 4: write.
         m.d.comb += [
-            total_w.addr.eq(which[2]),
-            sample_w.addr.eq(which[2]),
-            sample_w.en.eq(sampling[2]),
+            total_w.addr.eq(which[3]),
+            sample_w.addr.eq(which[3]),
+            sample_w.en.eq(sampling[3]),
             self.busy.eq(latch | (to_sample != 0) | sampling.any()),
         ]
 
         return m
+
+    def _choose(self, m: Module, values, turn: Signal, later: Signal, name: str) -> Signal:
+        """Return the value that ``turn`` named two cycles ago; ``later`` follows it by one."""
+        groups = []
+        for first in range(0, self.n_counters, 1 << _GROUP_BITS):
+            members = range(first, min(first + (1 << _GROUP_BITS), self.n_counters))
+            chosen = Signal.like(values[0], name=f"{name}_{first}", reset_less=True)
+            m.d.sync += chosen.eq(Array(values[i] for i in members)[turn[:_GROUP_BITS]])
+            groups.append(chosen)
+        part: Signal = Signal.like(values[0], name=name, reset_less=True)
+        m.d.sync += part.eq(Array(groups)[later[_GROUP_BITS:]])
+        return part

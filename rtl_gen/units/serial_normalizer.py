@@ -66,23 +66,19 @@ class SerialNormalizer(wiring.Component):
         m.d.comb += [self.normalized.eq(normalized), self.count.eq(count)]
 
         # Two cycles per step, as a look at half of the word and a shift are too much for one: bit
-        # 2 * step + 1 of the ring looks, bit 2 * step shifts. The search begins with the widest.
+        # 2 * step + 1 of the ring looks, and bit `step` of `clear` shifts. The search begins with
+        # the widest.
         ring = Signal(2 * steps)
-        clear = Signal(reset_less=True)
+        clear = Signal(steps)
         m.d.sync += [ring.eq(ring >> 1), self.done.eq(ring[0])]
+        following = Mux(self.start, self.value, 0)
         for step in range(steps):
             width = self.stride << step
-            with m.If(ring[2 * step + 1]):
-                m.d.sync += clear.eq(~normalized[-width:].any())
-            with m.If(ring[2 * step]):
-                m.d.sync += count[step].eq(clear)
-                with m.If(clear):
-                    m.d.sync += normalized.eq(normalized << width)
+            m.d.sync += clear[step].eq(ring[2 * step + 1] & ~normalized[-width:].any())
+            following = following | Mux(clear[step], normalized << width, 0)[: self.bits]
+        with m.If(self.start | clear.any()):
+            m.d.sync += [normalized.eq(following), count.eq(Mux(self.start, 0, count | clear))]
         with m.If(self.start):
-            m.d.sync += [
-                ring.eq(1 << (2 * steps - 1)),
-                normalized.eq(self.value),
-                self.done.eq(0),
-            ]
+            m.d.sync += [ring.eq(1 << (2 * steps - 1)), self.done.eq(0)]
 
         return m

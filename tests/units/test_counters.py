@@ -8,7 +8,7 @@ from rtl_gen.units.counters import Counters
 from tests.streams import convert, simulate
 
 
-@pytest.mark.parametrize("n_counters", [4, 5, 17])
+@pytest.mark.parametrize("n_counters", [VISIT_LATENCY, VISIT_LATENCY + 1, 17])
 def test_samples_match_counts(n_counters):
     """Latches and clears at every phase of the round, also while one is under way."""
     dut = Counters(n_counters)
