@@ -140,10 +140,11 @@ def read_ring(m: Module, config: CoreConfig, command, mode, walk, read, filled, 
             m.d.sync += next_block
 
     freeing, freed = Signal(name="freeing"), Signal.like(release, name="freed", reset_less=True)
-    m.d.sync += [freeing.eq(walk.free), freed.eq(blocks)]
+    next_base = Signal.like(base, name="next_oldest_block", reset_less=True)
+    m.d.sync += [freeing.eq(walk.free), freed.eq(blocks), next_base.eq(following)]
     m.d.comb += release.eq(Mux(freeing, freed, 0))
-    with m.If(walk.free):
-        m.d.sync += base.eq(following)
+    with m.If(freeing):
+        m.d.sync += base.eq(next_base)
 
     # With the request.
     m.d.sync += [

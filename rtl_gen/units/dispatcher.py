@@ -205,11 +205,6 @@ class Dispatcher(wiring.Component):
         m.d.comb += [
             loops.clear.eq(self.clear),
             loops.position.eq(position),
-            loops.enter.en.eq(leaving & kind.LOOP),
-            loops.enter.tiled.eq(field(instruction, "tile_n")),
-            loops.enter.count.eq(field(instruction, "n")),
-            loops.enter.start.eq(after),
-            loops.next.eq(leaving & kind.NEXT),
             sums.step.eq(step),
             sums.instruction.eq(instruction),
             sums.in_memory.eq(kind.in_memory),
@@ -217,6 +212,15 @@ class Dispatcher(wiring.Component):
             sums.position.eq(position),
             sums.bases.eq(self.bases),
             self.credit.eq(Mux(valid & kind.POST, field(instruction, "post"), 0)),
+        ]
+
+        # The loops have time until the next instruction has been fetched.
+        m.d.sync += [
+            loops.enter.en.eq(leaving & kind.LOOP),
+            loops.enter.tiled.eq(field(instruction, "tile_n")),
+            loops.enter.count.eq(field(instruction, "n")),
+            loops.enter.start.eq(after),
+            loops.next.eq(leaving & kind.NEXT),
         ]
 
         code, broken = self._check(m, instruction, kind, loops, place.index)
