@@ -77,4 +77,6 @@ def _register(
         return None
     parameters, connections = cells[name]["parameters"], cells[name]["connections"]
     free_running = parameters["CEMUX"].strip() == "1" and connections["LSR"] == ["0"]
+    # The output register is 0 at first, too.
+    free_running = free_running and parameters["REGSET"] == "RESET"
     return name if free_running and connections["CLK"] == clock else None

@@ -4,7 +4,7 @@ from amaranth import *
 from amaranth.lib import data, memory, wiring
 from amaranth.lib.wiring import In, Out
 
-from mla_hw.cycles.counters import VISIT_LATENCY
+from mla_hw.cycles.counters import EVENT_LATENCY, VISIT_LATENCY
 from mla_hw.errors import ConfigError
 from rtl_gen.pipeline import delay
 
@@ -90,7 +90,7 @@ class Counters(wiring.Component):
         m.d.sync += turn.eq(Mux(turn == n_counters - 1, 0, turn + 1))
         # Events come from all over the core.
         count, clear, latch = (
-            delay(m, port, 1, name, reset_less=False)
+            delay(m, port, EVENT_LATENCY, name, reset_less=False)
             for name, port in (("count", self.count), ("clear", self.clear), ("latch", self.latch))
         )
         for i in range(n_counters):

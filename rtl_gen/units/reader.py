@@ -260,6 +260,7 @@ class Reader(wiring.Component):
         burst = planned.burst
         planned_valid = Signal()
         first = Signal()  # of a segment
+        # A burst that may be issued is: nobody else takes anything that it needs.
         issue = Signal()
         m.d.comb += splitter.o.ready.eq(~planned_valid | issue)
         with m.If(splitter.i.valid & splitter.i.ready):
@@ -292,10 +293,7 @@ class Reader(wiring.Component):
         free_blocks = Signal(range(config.ring_blocks + 1), init=config.ring_blocks)
         m.d.sync += free_blocks.eq(free_blocks + self.release - (issue & planned.opens_block))
 
-        # What is granted stays so until the burst is issued: nobody else takes anything.
-        # So is the address channel, once it is free.
-        granted = Signal()
-        m.d.sync += granted.eq(
+        m.d.sync += issue.eq(
             planned_valid
             & fits.any()
             & ~(planned.opens_block & (free_blocks == 0))
@@ -304,11 +302,7 @@ class Reader(wiring.Component):
             & ~issue
             & ~self.stop
         )
-        m.d.comb += [
-            issue.eq(granted),
-            bursts.i.valid.eq(issue),
-            bursts.i.payload.eq(burst),
-        ]
+        m.d.comb += [bursts.i.valid.eq(issue), bursts.i.payload.eq(burst)]
         beat_address = Signal.like(burst.address, reset_less=True)
         length = Signal(8, reset_less=True)
         with m.If(issue):
@@ -321,7 +315,7 @@ class Reader(wiring.Component):
             m.d.sync += address.valid.eq(0)
         m.d.comb += [address.addr.eq(beat_address << self._byte_bits), address.len.eq(length)]
         drive_address_constants(m, address, config.port_bytes)
-        m.d.comb += self.on_bus.eq(granted | address.valid | bursts.o.valid)
+        m.d.comb += self.on_bus.eq(issue | address.valid | bursts.o.valid)
 
     def _finish(self, m: Module, under_way, finished: Signal) -> None:
         """Report ends in program order; data may end an instruction before an earlier LOAD."""

@@ -215,6 +215,17 @@ def test_tells_what_it_waits_for():
     assert trace.cycles("step")[0] == 50 + BLOCK_LATENCY + STEP_LATENCY
 
 
+def test_released_blocks_are_not_counted_again():
+    """A tile that follows a release waits for its own block, however soon it comes."""
+    tile = [
+        command(SMALL, "score", n=1, rows=1),
+        command(SMALL, "context", n=1, k=1, rows=1, release=1),
+    ]
+    _, want, trace = execute(SMALL, tile * 2, fills=[0, 300])
+    second = len(want[0][0].a) + len(want[1][0].a)
+    assert trace.cycles("step")[second] == 300 + BLOCK_LATENCY + STEP_LATENCY
+
+
 @configs
 def test_converts(config):
     assert "module top" in convert(MatmulSequencer(config))
