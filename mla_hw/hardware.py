@@ -119,7 +119,8 @@ class HardwareConfig:
     outstanding_reads : int
         Read bursts under way at once.
     multiplier : str
-        ``portable``, ``ecp5``, or ``auto``: what suits the board's device.
+        Form of multipliers and accumulators: ``portable``, ``ecp5``, or ``auto``, what suits the
+        board's device.
     """
 
     rows: int = 4

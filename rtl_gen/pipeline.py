@@ -4,7 +4,10 @@ from typing import Any
 
 from amaranth import *
 
-__all__ = ["delay"]
+__all__ = ["KEEP", "delay"]
+
+#: Attributes of a register that synthesis must not merge with another one of the same content.
+KEEP = {"keep": 1}
 
 
 def delay(m: Module, value: Any, cycles: int, name: str, *, reset_less: bool = True) -> Any:

@@ -2,6 +2,7 @@
 
 import re
 from collections import defaultdict
+from pathlib import Path
 
 from amaranth.back import verilog
 from amaranth.hdl import ClockDomain
@@ -9,6 +10,8 @@ from amaranth.lib import wiring
 
 __all__ = ["emit_verilog", "instantiation_template", "port_table"]
 
+#: Modules written by hand, one per file of the same name, for what one family does better.
+_PRIMITIVES = Path(__file__).parent / "primitives"
 _MODULE = re.compile(r"^module (?P<name>\\\S+ |\w+)\s*\(.*?^endmodule\n", re.MULTILINE | re.DOTALL)
 _INSTANCE = re.compile(r"^  (?P<module>\\\S+ |\w+) (?P<instance>\\\S+ |\w+) \($", re.MULTILINE)
 _INITIAL = re.compile(r"^  initial begin\n(?P<lines>(?:    .*;\n)+)  end\n", re.MULTILINE)
@@ -35,7 +38,7 @@ def emit_verilog(component: wiring.Component, *, name: str) -> dict[str, str]:
     Returns
     -------
     dict
-        Text by file name, ``<name>.v`` first.
+        Text by file name, ``<name>.v`` first, the primitives that are instantiated last.
     """
     text = verilog.convert(
         component, name=name, emit_src=False, missing_domain=_domain_without_reset
@@ -49,7 +52,13 @@ def emit_verilog(component: wiring.Component, *, name: str) -> dict[str, str]:
     for module, body in modules.items():
         files[families[module]].append(body)
     order = [name, *sorted(family for family in files if family != name)]
-    return {f"{family}.v": "\n".join(files[family]) for family in order}
+    texts = {f"{family}.v": "\n".join(files[family]) for family in order}
+    primitives = {
+        path.name: path.read_text(encoding="utf-8")
+        for path in sorted(_PRIMITIVES.glob("*.v"))
+        if any(re.search(rf"^  {path.stem} #", text, re.MULTILINE) for text in texts.values())
+    }
+    return {**texts, **primitives}
 
 
 def _domain_without_reset(name: str) -> ClockDomain:

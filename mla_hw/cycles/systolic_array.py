@@ -1,12 +1,11 @@
 """Timing of :class:`rtl_gen.units.systolic_array.SystolicArray`."""
 
+from mla_hw.cycles.accumulator import ACCUMULATE_TIMING
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
 from mla_hw.cycles.timing import Timing
 
-__all__ = ["ACCUMULATE_TIMING", "DRAIN_TIMING", "SHADOW_TIMING", "result_latency"]
+__all__ = ["DRAIN_TIMING", "SHADOW_TIMING", "result_latency"]
 
-#: From product to accumulator.
-ACCUMULATE_TIMING = Timing(latency=1)
 #: From accumulator to shadow register.
 SHADOW_TIMING = Timing(latency=1)
 #: From a row's drain pulse to the cycle in which its first result may be taken.

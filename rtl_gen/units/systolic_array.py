@@ -1,23 +1,28 @@
 """Systolic array: R rows × C columns of multiply-accumulate, output stationary."""
 
+from typing import Any
+
 from amaranth import *
 from amaranth.lib import data, wiring
 from amaranth.lib.wiring import In, Out
 
+from mla_hw.cycles.accumulator import ACCUMULATE_TIMING
 from mla_hw.cycles.multiplier import MULTIPLIER_TIMING
-from mla_hw.cycles.systolic_array import ACCUMULATE_TIMING, result_latency
+from mla_hw.cycles.systolic_array import result_latency
 from mla_hw.hardware import CoreConfig
 from rtl_gen.layouts import result_layout, step_layout
+from rtl_gen.pipeline import KEEP
+from rtl_gen.units.accumulator import Accumulator
 from rtl_gen.units.multiplier import Multiplier
 
 __all__ = ["SystolicArray"]
 
 
-def _chain(m: Module, value: Value, cycles: int, name: str, *, reset_less: bool = True) -> list:
+def _chain(m: Module, value: Value, cycles: int, name: str, **options: Any) -> list:
     """Return the value and its ``cycles`` registers in a row."""
     chain = [value]
     for cycle in range(1, cycles + 1):
-        chain.append(Signal.like(value, name=f"{name}_{cycle}", reset_less=reset_less))
+        chain.append(Signal.like(value, name=f"{name}_{cycle}", **options))
         m.d.sync += chain[-1].eq(chain[-2])
     return chain
 
@@ -73,15 +78,19 @@ class SystolicArray(wiring.Component):
         en = self.i.en
         flags = Cat(self.i.first & en, self.i.last & en)
         # Stage C-1-c+r of column c is what row r multiplies by.
-        b = [_chain(m, self.i.b[c], columns - 1 - c + rows - 1, f"b_{c}") for c in range(columns)]
+        b = [
+            _chain(m, self.i.b[c], columns - 1 - c + rows - 1, f"b_{c}", reset_less=True)
+            for c in range(columns)
+        ]
         for r in range(rows):
-            a = _chain(m, Mux(en, self.i.a[r], 0), r + columns - 1, f"a_{r}")
+            a = _chain(m, Mux(en, self.i.a[r], 0), r + columns - 1, f"a_{r}", reset_less=True)
+            # Each row has its own, lest one register reach elements all over the array.
             control = _chain(
                 m,
                 flags,
                 r + columns - 1 + MULTIPLIER_TIMING.then(ACCUMULATE_TIMING).latency,
                 f"control_{r}",
-                reset_less=False,
+                attrs=KEEP,
             )
             row_b = [b[c][columns - 1 - c + r] for c in range(columns)]
             m.d.comb += self.o[r].eq(self._row(m, r, a[r:], row_b, control[r:]))
@@ -102,15 +111,16 @@ class SystolicArray(wiring.Component):
             m.d.comb += [mul.a.eq(a[lag]), mul.b.eq(b[c])]
 
             first, last = control[lag + mul.timing.latency]
-            acc = Signal(signed(acc_width), name=f"acc_{r}_{c}", reset_less=True)
-            m.d.sync += acc.eq(Mux(first, 0, acc) + mul.p)
+            acc = Accumulator(width=acc_width, p_width=len(mul.p), kind=self.config.multiplier)
+            m.submodules[f"acc_{r}_{c}"] = acc
+            m.d.comb += [acc.first.eq(first), acc.p.eq(mul.p)]
 
             shadow = Signal(signed(acc_width), name=f"shadow_{r}_{c}", reset_less=True)
             move = Signal(name=f"move_{r}_{c}")
             if neighbour is None:
                 m.d.sync += move.eq(last)
                 with m.If(move):
-                    m.d.sync += shadow.eq(acc)
+                    m.d.sync += shadow.eq(acc.sum)
             else:
                 # Column c passes on C-1-c sums: the pulse reaches all columns at once, its
                 # prolongation comes from the neighbour.
@@ -119,9 +129,9 @@ class SystolicArray(wiring.Component):
                     shift.eq(self.drain[r] | prolonged),
                     move.eq(self.drain[r] | prolonged | last),
                 ]
-                load = control[lag + mul.timing.then(ACCUMULATE_TIMING).latency][1]
+                load = control[lag + mul.timing.then(acc.timing).latency][1]
                 with m.If(move):
-                    m.d.sync += shadow.eq(Mux(load, acc, neighbour))
+                    m.d.sync += shadow.eq(Mux(load, acc.sum, neighbour))
                 prolonged = shift
             neighbour = shadow
         return neighbour

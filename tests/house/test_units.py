@@ -10,6 +10,7 @@ UNITS = sorted(
 )
 # Units whose expected behaviour is not a function of their own.
 WITHOUT_GOLDEN = {
+    "accumulator": "sums in Python's integers",
     "array_engine": "systolic_array",
     "block_queue": "the order of its payloads",
     "counters": "counts in Python's integers",
