@@ -20,7 +20,7 @@ __all__ = ["find_tool", "find_yosys", "run_tool", "tool_version"]
 # Runs a Yosys script by the extension module; the process ends with code 1 on an error of Yosys.
 PYOSYS = "import sys; from pyosys import libyosys; libyosys.run_pass('script ' + sys.argv[1])"
 
-ERROR_LINE = re.compile(r"\bERROR\b|^Error\b|\berror:", re.IGNORECASE)
+ERROR_LINE = re.compile(r"\b(?:ERROR|[Ee]rror):")
 
 
 def find_tool(name: str) -> str:

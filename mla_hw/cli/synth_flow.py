@@ -107,11 +107,17 @@ class SynthFlow:
         reads = [
             f'read_verilog -sv "{os.path.relpath(source, self.build)}"' for source in self.sources
         ]
+        # Pairs of look-up tables joined by multiplexers are hard to place: 89 against 93 MHz.
+        synthesis = f"synth_ecp5 -nowidelut -top {self.top}"
         script = [
             *reads,
             "read_verilog -sv wrapper.v",
-            # Pairs of look-up tables joined by multiplexers are hard to place: 89 against 93 MHz.
-            f"synth_ecp5 -nowidelut -top {self.top} -json {self.netlist.name}",
+            f"{synthesis} -run begin:coarse",
+            "proc",
+            "flatten",
+            # Yosys keeps a wire of this attribute, but merges the registers that drive it.
+            "setattr -set keep 1 a:keep w:* %i %ci1:+[Q] t:*dff* %i",
+            f"{synthesis} -json {self.netlist.name} -run coarse:",
             "tee -q -o cells.json stat -json",
         ]
         self._write("synth.ys", "\n".join(script) + "\n")
@@ -145,7 +151,8 @@ class SynthFlow:
         stem = f"seed{seed}"
         self.progress(f"nextpnr: place and route, seed {seed}")
         self._nextpnr(
-            *("--seed", str(seed), "--router", "router2", "--timing-allow-fail"),
+            *("--seed", str(seed), "--placer", "static", "--router", "router2"),
+            "--timing-allow-fail",
             *("--report", f"{stem}.json", "--textcfg", f"{stem}.config"),
             log=f"{stem}.log",
         )

@@ -31,6 +31,26 @@ def write_core(directory, text=INVERTER, **changes):
     (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
 
 
+COPIES = """\
+module accelerator(input clk, input rst, input [7:0] a, output [7:0] y);
+    {attribute} reg [7:0] one;
+    {attribute} reg [7:0] other;
+    always @(posedge clk) one <= a;
+    always @(posedge clk) other <= a;
+    assign y = one + {{other, other}} / 3;
+endmodule
+"""
+
+
+@pytest.mark.synth
+def test_equal_registers_stay_apart_where_they_have_to(tmp_path):
+    registers = []
+    for name, attribute in (("merged", ""), ("kept", "(* keep = 1 *)")):
+        write_core(tmp_path / name, COPIES.format(attribute=attribute))
+        registers.append(synth(tmp_path / name).ff.used)
+    assert registers[1] == registers[0] + 8
+
+
 @pytest.mark.synth
 @pytest.mark.parametrize("lanes", [2, 7])
 def test_counts_every_cell(tmp_path, lanes):
@@ -214,10 +234,13 @@ def test_native_tool_is_preferred(monkeypatch, tmp_path):
 
 def test_a_failing_tool_is_reported_with_its_first_error(tmp_path):
     log = tmp_path / "tool.log"
-    script = "print('fine'); print('ERROR: no luck'); print('ERROR: again'); raise SystemExit(3)"
+    script = (
+        "print('signal error = 0'); print('ERROR: no luck'); print('ERROR: again'); "
+        "raise SystemExit(3)"
+    )
     with pytest.raises(ToolError, match=r"tool failed: ERROR: no luck \(log: .*tool\.log\)"):
         run_tool([sys.executable, "-c", script], log=log, name="tool")
-    assert log.read_text(encoding="utf-8") == "fine\nERROR: no luck\nERROR: again\n"
+    assert log.read_text(encoding="utf-8") == "signal error = 0\nERROR: no luck\nERROR: again\n"
     with pytest.raises(ToolError, match="tool failed: exit code 3"):
         run_tool([sys.executable, "-c", "raise SystemExit(3)"], log=log, name="tool")
     with pytest.raises(ToolError, match=r"tool cannot be started: .*none: No such file"):
