@@ -12,8 +12,8 @@ from typing import Any
 
 __all__ = ["absorb_registers"]
 
-#: The widest port of which each half of the outputs belongs to the port of its name.
-_WIDEST = 18
+#: A block of this width has one write port, A, and one read port, B, with the outputs of both.
+_WHOLE = 36
 
 
 def absorb_registers(module: Mapping[str, Any]) -> int:
@@ -44,26 +44,40 @@ def absorb_registers(module: Mapping[str, Any]) -> int:
 
     gone = 0
     for ram in [cell for cell in cells.values() if cell["type"] == "DP16KD"]:
-        if any(int(ram["parameters"][f"DATA_WIDTH_{port}"], 2) > _WIDEST for port in "AB"):
-            continue
-        for port in "AB":
+        for ports in _read_ports(ram):
             data = {
                 output: bits[0]
                 for output, bits in ram["connections"].items()
-                if output.startswith(f"DO{port}") and readers[bits[0]]
+                if output[:2] == "DO" and output[2] in ports and readers[bits[0]]
             }
-            clock = ram["connections"][f"CLK{port}"]
+            clock = ram["connections"][f"CLK{ports[0]}"]
             registers = {
                 output: _register(cells, readers[bit], clock) for output, bit in data.items()
             }
             if not registers or not all(registers.values()):
                 continue
-            ram["parameters"][f"REGMODE_{port}"] = "OUTREG"
+            for port in ports:
+                ram["parameters"][f"REGMODE_{port}"] = "OUTREG"
+                ram["connections"][f"OCE{port}"] = ["1"]
             for output, register in registers.items():
                 assert register is not None
                 ram["connections"][output] = cells.pop(register)["connections"]["Q"]
                 gone += 1
     return gone
+
+
+def _read_ports(ram: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return what is registered together: each port by itself, or the outputs of both.
+
+    Of a block of the full width both output registers have to do the same in every cycle, so that
+    it does not matter which of them holds what.
+    """
+    widths = {int(ram["parameters"][f"DATA_WIDTH_{port}"], 2) for port in "AB"}
+    if _WHOLE not in widths:
+        return "A", "B"
+    connections = ram["connections"]
+    always = connections["CEA"] == connections["CEB"] == ["1"]
+    return ("AB",) if always and connections["CLKA"] == connections["CLKB"] else ()
 
 
 def _register(

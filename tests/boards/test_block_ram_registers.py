@@ -14,8 +14,17 @@ from mla_hw.cli.fpga_tools import find_yosys, run_tool
 from rtl_gen.units.simple_memory import SimpleMemory
 
 CYCLES = 3000
-# Width, depth, parts: a whole block of each shape, slices, several blocks, bytes.
-MEMORIES = [(1, 16384, 1), (4, 4096, 1), (8, 2048, 1), (16, 1024, 1), (24, 3000, 1), (64, 1000, 8)]
+# Width, depth, parts: a block of each shape, slices, several blocks, bytes, the full width.
+MEMORIES = [
+    (1, 16384, 1),
+    (4, 4096, 1),
+    (8, 2048, 1),
+    (16, 1024, 1),
+    (24, 3000, 1),
+    (64, 1000, 8),
+    (36, 512, 1),
+    (64, 300, 1),
+]
 
 
 class Reader(wiring.Component):
@@ -181,9 +190,41 @@ def test_only_what_the_output_register_can_do(tmp_path, behind, count):
     assert [ram["parameters"]["REGMODE_B"] for ram in rams] == ["OUTREG" if count else "NOREG"]
 
 
+class WholeBlocks(wiring.Component):
+    """Reads of 36 bits, with a register behind; ``en`` is the memory's read enable if wanted."""
+
+    def __init__(self, enabled):
+        self.enabled = enabled
+        super().__init__({
+            "w": In(36),
+            "address": In(9),
+            "r_address": In(9),
+            "en": In(1),
+            "data": Out(36),
+        })
+
+    def elaborate(self, platform):
+        m = Module()
+        m.submodules.storage = storage = memory.Memory(
+            shape=36, depth=512, init=[], attrs={"no_rw_check": 1}
+        )
+        w_port, r_port = storage.write_port(), storage.read_port()
+        m.d.comb += [w_port.addr.eq(self.address), w_port.data.eq(self.w), w_port.en.eq(self.en)]
+        m.d.comb += r_port.addr.eq(self.r_address)
+        if self.enabled:
+            m.d.comb += r_port.en.eq(self.en)
+        data = Signal(36, reset_less=True)
+        m.d.sync += data.eq(r_port.data)
+        m.d.comb += self.data.eq(data)
+        return m
+
+
 @pytest.mark.synth
 @pytest.mark.slow
-def test_wide_ports_are_left(tmp_path):
-    gone, rams = synthesise(tmp_path, SimpleMemory(36, 512))
-    assert gone == 0
-    assert [ram["parameters"]["REGMODE_B"] for ram in rams] == ["NOREG"]
+@pytest.mark.parametrize("enabled", [False, True])
+def test_whole_blocks_use_both_output_registers_or_none(tmp_path, enabled):
+    gone, (ram,) = synthesise(tmp_path, WholeBlocks(enabled))
+    assert gone == (0 if enabled else 36)
+    assert {ram["parameters"][f"REGMODE_{port}"] for port in "AB"} == {
+        "NOREG" if enabled else "OUTREG"
+    }
