@@ -23,6 +23,7 @@ from mla_hw.registers import POSITION_BITS
 from rtl_gen.control_layouts import ENGINE_COMMANDS, bases_layout, place_layout
 from rtl_gen.layouts import ADDRESS_BITS
 from rtl_gen.pipeline import delay
+from rtl_gen.units.multiplier import Multiplier
 
 __all__ = ["STEPS", "LoopStack", "OperandSums", "decode", "field"]
 
@@ -212,7 +213,7 @@ class OperandSums(wiring.Component):
     Parameters
     ----------
     config : CoreConfig
-        ``port_bytes`` and ``query_rows``.
+        ``port_bytes``, ``query_rows`` and ``multiplier``.
 
     Members
     -------
@@ -244,6 +245,7 @@ class OperandSums(wiring.Component):
 
     def __init__(self, config: CoreConfig) -> None:
         self.port_bytes, self.query_rows = config.port_bytes, config.query_rows
+        self.kind = config.multiplier
         super().__init__({
             "step": In(range(STEPS)),
             "instruction": In(32 * INSTRUCTION_WORDS),
@@ -261,16 +263,16 @@ class OperandSums(wiring.Component):
         m = Module()
 
         operands = ("a", "b", "c")
-        stride = Signal(_STRIDE_BITS, reset_less=True)
-        factor = Signal(POSITION_BITS, reset_less=True)
-        product = Signal(_STRIDE_BITS + POSITION_BITS, reset_less=True)
+        m.submodules.multiplier = multiplier = Multiplier(
+            a_width=_STRIDE_BITS, b_width=POSITION_BITS, kind=self.kind, is_signed=False
+        )
         total = {name: Signal(ADDRESS_BITS, name=f"total_{name}") for name in operands}
-        # Which sum the operand registers, and the product register, belong to.
-        factors_of, product_of = Signal(len(operands)), Signal(len(operands))
+        # Which sum the product belongs to.
+        product_of = Signal(len(operands))
 
         for i, name in enumerate(operands):
             with m.If(product_of[i]):
-                m.d.sync += total[name].eq(total[name] + product)
+                m.d.sync += total[name].eq(total[name] + multiplier.p)
         # One bit per product, in the cycle after its step, so that little chooses the factors.
         strides, factors, owners = [], [], []
         for (name, step), (i, level) in zip(
@@ -299,12 +301,12 @@ class OperandSums(wiring.Component):
             ]
             for name, chosen in (("stride", strides), ("factor", factors), ("owner", owners))
         ]
-        m.d.sync += [
-            stride.eq(reduce(or_, ahead[0])),
-            factor.eq(reduce(or_, ahead[1])),
-            factors_of.eq(reduce(or_, ahead[2])),
-            product_of.eq(factors_of),
-            product.eq(stride * factor),
+        m.d.comb += [
+            multiplier.a.eq(reduce(or_, ahead[0])),
+            multiplier.b.eq(reduce(or_, ahead[1])),
+            product_of.eq(
+                delay(m, reduce(or_, ahead[2]), multiplier.timing.latency, "of", reset_less=False)
+            ),
         ]
         with m.If(self.step == 0):
             m.d.sync += [total[name].eq(0) for name in operands]

@@ -13,7 +13,7 @@ _DSP_WIDTH = 18
 
 
 class Multiplier(wiring.Component):
-    """Signed product with registers at inputs and output.
+    """Product with registers at inputs and output.
 
     Computes :py:`p = a * b`. The latency is two cycles, the throughput one product per cycle;
     nothing stalls. Yosys infers the ECP5 block without its registers, which costs a third of the
@@ -26,19 +26,23 @@ class Multiplier(wiring.Component):
     kind : str
         ``portable``: left to synthesis. ``ecp5``: one MULT18X18D with the block's own registers;
         operands of at most 18 bits.
+    is_signed : bool
+        Of both operands and the product.
 
     Members
     -------
-    a : :py:`In(signed(a_width))`
-    b : :py:`In(signed(b_width))`
-    p : :py:`Out(signed(a_width + b_width))`
+    a : :py:`In(Shape(a_width, is_signed))`
+    b : :py:`In(Shape(b_width, is_signed))`
+    p : :py:`Out(Shape(a_width + b_width, is_signed))`
     """
 
     a: Signal
     b: Signal
     p: Signal
 
-    def __init__(self, *, a_width: int, b_width: int, kind: str = "portable") -> None:
+    def __init__(
+        self, *, a_width: int, b_width: int, kind: str = "portable", is_signed: bool = True
+    ) -> None:
         if kind not in ("portable", "ecp5"):
             raise ConfigError(f"multiplier must be portable or ecp5, not {kind!r}")
         if kind == "ecp5" and max(a_width, b_width) > _DSP_WIDTH:
@@ -47,11 +51,12 @@ class Multiplier(wiring.Component):
                 f"not {a_width} and {b_width}"
             )
         self.kind = kind
+        self.is_signed = is_signed
         self.timing = MULTIPLIER_TIMING
         super().__init__({
-            "a": In(signed(a_width)),
-            "b": In(signed(b_width)),
-            "p": Out(signed(a_width + b_width)),
+            "a": In(Shape(a_width, is_signed)),
+            "b": In(Shape(b_width, is_signed)),
+            "p": Out(Shape(a_width + b_width, is_signed)),
         })
 
     def elaborate(self, platform):
@@ -67,7 +72,7 @@ class Multiplier(wiring.Component):
         return m
 
     def _instantiate_dsp(self, m: Module) -> None:
-        a, b = Signal(signed(_DSP_WIDTH)), Signal(signed(_DSP_WIDTH))
+        a, b = Signal(_DSP_WIDTH), Signal(_DSP_WIDTH)
         p = Signal(2 * _DSP_WIDTH)
         m.d.comb += [a.eq(self.a), b.eq(self.b), self.p.eq(p)]
         connections: dict[str, object] = {"i_CLK0": ClockSignal(), "i_CE0": 1, "i_RST0": 0}
@@ -81,5 +86,5 @@ class Multiplier(wiring.Component):
         for name, direction, bits in (("A", "i", a), ("B", "i", b), ("P", "o", p)):
             connections |= {f"{direction}_{name}{i}": bits[i] for i in range(len(bits))}
         for name in "AB":
-            connections |= {f"i_SIGNED{name}": 1, f"i_SOURCE{name}": 0}
+            connections |= {f"i_SIGNED{name}": int(self.is_signed), f"i_SOURCE{name}": 0}
         m.submodules.dsp = Instance("MULT18X18D", **connections)

@@ -208,8 +208,7 @@ def test_multipliers_are_those_of_the_elaborated_core():
 
     core = core_of("odd-shape", "ecp5", rows=3, columns=4)
     fragment = Fragment.get(Accelerator(core), None)
-    # The dispatcher's is inferred.
-    assert instances(fragment) == resources.count_multipliers(core) - 1
+    assert instances(fragment) == resources.count_multipliers(core)
 
 
 @pytest.fixture(scope="module")

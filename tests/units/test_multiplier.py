@@ -13,13 +13,14 @@ from tests.streams import convert, simulate
 PRIMITIVES = Path(__file__).parents[2] / "sim" / "models" / "ecp5.v"
 WIDTHS = {"16x8": (16, 8), "16x16": (16, 16), "18x18": (18, 18), "3x2": (3, 2)}
 widths = pytest.mark.parametrize(("a_width", "b_width"), WIDTHS.values(), ids=WIDTHS)
+signs = pytest.mark.parametrize("is_signed", [True, False], ids=["signed", "unsigned"])
 
 BENCH = """
 module bench;
     reg clk = 0, rst = 0;
-    reg signed [{a}:0] a;
-    reg signed [{b}:0] b;
-    wire signed [{p}:0] p;
+    reg {sign} [{a}:0] a;
+    reg {sign} [{b}:0] b;
+    wire {sign} [{p}:0] p;
     integer file, got;
     top dut (.clk(clk), .rst(rst), .a(a), .b(b), .p(p));
     initial begin
@@ -36,23 +37,27 @@ endmodule
 """
 
 
-def operands(a_width, b_width, count=200):
+def operands(a_width, b_width, is_signed, count=200):
     """Corner values against each other, then random ones."""
 
+    def limits(width):
+        return (-(1 << (width - 1)), 1 << (width - 1)) if is_signed else (0, 1 << width)
+
     def corners(width):
-        limit = 1 << (width - 1)
-        return [0, 1, -1, limit - 1, -limit, 1 - limit]
+        low, high = limits(width)
+        return [0, 1, -1 if is_signed else high // 2, high - 1, low, low + 1]
 
     corner = [(a, b) for a in corners(a_width) for b in corners(b_width)]
     rng = np.random.default_rng(0)
-    columns = [rng.integers(-(1 << (w - 1)), 1 << (w - 1), count) for w in (a_width, b_width)]
+    columns = [rng.integers(*limits(width), count) for width in (a_width, b_width)]
     return corner + list(zip(*(column.tolist() for column in columns), strict=True))
 
 
+@signs
 @widths
-def test_products_and_latency(a_width, b_width):
-    dut = Multiplier(a_width=a_width, b_width=b_width)
-    pairs = operands(a_width, b_width)
+def test_products_and_latency(a_width, b_width, is_signed):
+    dut = Multiplier(a_width=a_width, b_width=b_width, is_signed=is_signed)
+    pairs = operands(a_width, b_width, is_signed)
     products = []
 
     async def bench(ctx):
@@ -69,13 +74,19 @@ def test_products_and_latency(a_width, b_width):
 @pytest.mark.rtl
 @pytest.mark.icarus
 @pytest.mark.parametrize("kind", ["portable", "ecp5"])
+@signs
 @widths
-def test_both_forms_agree_as_verilog(kind, a_width, b_width, tmp_path):
-    dut = Multiplier(a_width=a_width, b_width=b_width, kind=kind)
-    pairs = operands(a_width, b_width)
+def test_both_forms_agree_as_verilog(kind, a_width, b_width, is_signed, tmp_path):
+    dut = Multiplier(a_width=a_width, b_width=b_width, kind=kind, is_signed=is_signed)
+    pairs = operands(a_width, b_width, is_signed)
     (tmp_path / "dut.v").write_text(convert(dut))
     (tmp_path / "bench.v").write_text(
-        BENCH.format(a=a_width - 1, b=b_width - 1, p=a_width + b_width - 1)
+        BENCH.format(
+            a=a_width - 1,
+            b=b_width - 1,
+            p=a_width + b_width - 1,
+            sign="signed" if is_signed else "",
+        )
     )
     flush = [(0, 0)] * dut.timing.latency
     (tmp_path / "operands.txt").write_text("".join(f"{a} {b}\n" for a, b in pairs + flush))
