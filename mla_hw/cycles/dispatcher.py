@@ -39,7 +39,7 @@ RESTART_SKEW = 32
 #: Cycles from the end of the bus traffic after an error until all other units have been reset.
 RESTART_CYCLES = 3 * RESTART_SKEW
 #: From HALT's execution, or the end of the last instruction of any engine, to the halted pulse.
-HALT_LATENCY = 1
+HALT_LATENCY = 2
 
 #: Program memory, output register, instruction register: word 0, addressed in step 0, is readable
 #: in step 3.

@@ -12,15 +12,16 @@ __all__ = [
     "row_words",
 ]
 
-#: Cycles from a read request to its lanes: address, memory (2), two halves of the rotator.
-LATENT_READ_LATENCY = MEMORY_READ_LATENCY + 3
+#: Cycles from a read request to its lanes: address, memory (2), a register behind it, two halves
+#: of the rotator.
+LATENT_READ_LATENCY = MEMORY_READ_LATENCY + 4
 #: Cycles from a scale's address to the scale.
 LATENT_SCALE_LATENCY = MEMORY_READ_LATENCY
 #: Cycles from the write of an element of the product rows to the first read that sees it.
 PRODUCT_WRITE_LATENCY = 1
 #: Cycles from the accepted scale word of a block's last token to the cycle in which ``filled``
 #: counts the block; reads presented in that cycle see all of it.
-LATENT_FILL_LATENCY = 2
+LATENT_FILL_LATENCY = 3
 
 
 def row_words(config: CoreConfig) -> int:

@@ -152,16 +152,18 @@ class ActivationBuffer(wiring.Component):
 
     def _gather(self, m: Module, request, projection: list, vector: list) -> None:
         """Choose half and lane of what the memories give."""
-        # Cycles 1 and 2: memory. Cycle 3: half.
-        for number in range(MEMORY_READ_LATENCY):
+        # Cycles 1 and 2: memory. Cycle 3: from wherever the memories are. Cycle 4: half.
+        for number in range(MEMORY_READ_LATENCY + 1):
             later = Signal.like(request, name=f"request_{number}", reset_less=True)
             m.d.sync += later.eq(request)
             request = later
+        projection = [delay(m, lane, 1, f"projection_{i}") for i, lane in enumerate(projection)]
+        vector = [delay(m, lane, 1, f"vector_{i}") for i, lane in enumerate(vector)]
         held = Signal.like(self.a, reset_less=True)
         for lane, pair in enumerate(zip(projection, vector, strict=True)):
             m.d.sync += held[lane].eq(Mux(request.half, pair[1], pair[0]))
 
-        # Cycle 4: lane.
+        # Cycle 5: lane.
         late = Signal.like(request, reset_less=True)
         rows = Signal.like(held, reset_less=True)
         m.d.sync += late.eq(request)

@@ -7,19 +7,21 @@ from amaranth.utils import ceil_log2
 
 from mla_hw.cycles.block_queue import BLOCK_QUEUE_TIMING
 from mla_hw.errors import ConfigError
-from rtl_gen.units.queue import has_room
+from rtl_gen.units.queue import Queue, has_room
 
 __all__ = ["BlockQueue"]
 
 #: For one payload per cycle.
-_LEAST_DEPTH = BLOCK_QUEUE_TIMING.latency + 1
+_LEAST_DEPTH = BLOCK_QUEUE_TIMING.latency + 2
+#: Payloads that are read ahead, as a place is free again four cycles after it has been given away.
+_AHEAD = 4
 
 
 class BlockQueue(wiring.Component):
-    """First-in first-out stream buffer with a register behind its memory.
+    """First-in first-out stream buffer: a long memory, and a short :class:`Queue` behind it.
 
-    As :class:`rtl_gen.units.queue.Queue`, but nothing but a register follows the memory, which is
-    slow. The latency is :py:`timing.latency`, the throughput one payload per cycle. ``i.ready``
+    As :class:`rtl_gen.units.queue.Queue`, but nothing but a register follows the block RAM, which
+    is slow. The latency is :py:`timing.latency`, the throughput one payload per cycle. ``i.ready``
     does not depend on ``o.ready``.
 
     Parameters
@@ -27,8 +29,8 @@ class BlockQueue(wiring.Component):
     shape : shape-like
         Shape of the payload.
     depth : int
-        Payloads that it holds, the one at the output included; at least 4, as each keeps its place
-        for three cycles.
+        Payloads that it holds, the one at the output included; at least 6, as each keeps its place
+        for five cycles.
 
     Members
     -------
@@ -38,7 +40,7 @@ class BlockQueue(wiring.Component):
     Raises
     ------
     ConfigError
-        If the depth is less than 4.
+        If the depth is less than 6.
     """
 
     i: stream.Interface
@@ -64,7 +66,8 @@ class BlockQueue(wiring.Component):
         )
         m.submodules.memory = storage
         w_port, r_port = storage.write_port(), storage.read_port()
-        push, pop = Signal(), Signal()
+        push, pop, popped = Signal(), Signal(), Signal()
+        # A place is free a cycle late, because `o.ready` comes late in the cycle.
         level = Signal(range(self.depth + 1))
         ready = Signal(init=1)
         m.d.comb += [
@@ -76,31 +79,40 @@ class BlockQueue(wiring.Component):
         ]
         m.d.sync += [
             w_port.addr.eq(w_port.addr + push),
-            level.eq(level + push - pop),
-            ready.eq(has_room(level, self.depth, push, pop)),
+            popped.eq(pop),
+            level.eq(level + push - popped),
+            ready.eq(has_room(level, self.depth, push, popped)),
         ]
 
-        # Two stages that move on as soon as the next one does: the memory's output and a register.
-        # What is written can be read from the next cycle on.
-        # `unread` counts what has been fetched a cycle late, because that comes late in the cycle.
-        unread = Signal(range(self.depth + 2))
-        readable, loaded, fetched = Signal(), Signal(), Signal()
-        load, fetch = Signal(), Signal()
-        payload = Signal(self.shape, reset_less=True)
+        # What is written can be read from the next cycle on. It is read as long as there is room
+        # behind the memory, which is known from registers alone, so that no path leads from
+        # `o.ready` to the memory.
+        unread = Signal(range(self.depth + 1))
+        free = Signal(range(_AHEAD + 1), init=_AHEAD)
+        readable, credit, fetch = Signal(), Signal(init=1), Signal()
+        m.submodules.ahead = ahead = Queue(self.shape, _AHEAD)
+        fetched, payload = Signal(), Signal(self.shape, reset_less=True)
         m.d.comb += [
-            load.eq(~self.o.valid | self.o.ready),
-            r_port.en.eq(load | ~loaded),
-            fetch.eq(r_port.en & readable),
-            self.o.payload.eq(payload),
+            fetch.eq(readable & credit),
+            ahead.i.payload.eq(payload),
+            self.o.payload.eq(ahead.o.payload),
+            self.o.valid.eq(ahead.o.valid),
+            ahead.o.ready.eq(self.o.ready),
         ]
         m.d.sync += [
+            unread.eq(unread + push - fetch),
+            readable.eq(push | _remains(unread, fetch)),
+            free.eq(free + pop - fetch),
+            credit.eq(pop | _remains(free, fetch)),
+            r_port.addr.eq(r_port.addr + fetch),
             fetched.eq(fetch),
-            unread.eq(unread + push - fetched),
-            readable.eq(push | (unread > 1 + fetched) | ((unread == 1 + fetched) & ~fetch)),
+            ahead.i.valid.eq(fetched),
+            payload.eq(r_port.data),
         ]
-        with m.If(r_port.en):
-            m.d.sync += [loaded.eq(readable), r_port.addr.eq(r_port.addr + readable)]
-        with m.If(load):
-            m.d.sync += [payload.eq(r_port.data), self.o.valid.eq(loaded)]
 
         return m
+
+
+def _remains(count: Value, taken: Value) -> Value:
+    """Return whether something is left of what is counted."""
+    return (count > 1) | ((count == 1) & ~taken)

@@ -307,7 +307,11 @@ class Dispatcher(wiring.Component):
         """Drive a run from start to halted, and stop dispatching at the first error."""
         layout = data.StructLayout({"en": 1, "code": ErrorCode, "address": MEMORY_ADDRESS_BITS})
         fault: Any = Signal(layout)
-        failed = fault.en | self.cancel
+        # Registers beside the state, because much hangs on them.
+        offering, idle = Signal(), Signal()
+        m.d.sync += idle.eq(~self.busy.any())
+        with m.If(offering):
+            self._offer_load(m)
         m.d.sync += [self.clear.eq(0), self.restart.eq(0)]
         # Counts down in RESTART, where a run starts out from, too.
         left = Signal(range(RESTART_CYCLES), init=RESTART_CYCLES - 1)
@@ -319,21 +323,25 @@ class Dispatcher(wiring.Component):
                 m.d.sync += self.clear.eq(1)
                 m.next = "CLEAR"
             with m.State("CLEAR"):
+                m.d.sync += offering.eq(1)
                 m.next = "LOAD"
             with m.State("LOAD"):
-                self._offer_load(m)
-                with m.If(self.reader.ready):
+                with m.If(self.cancel):
+                    m.d.sync += offering.eq(0)
+                    m.next = "END"
+                with m.Elif(self.reader.ready):
+                    m.d.sync += offering.eq(0)
                     m.next = "LOADING"
-                with m.If(failed):
-                    m.next = "END"
             with m.State("LOADING"):
-                with m.If(self.reader_done):
-                    m.next = "RUN"
-                with m.If(failed):
+                with m.If(self.cancel):
                     m.next = "END"
+                with m.Elif(self.reader_done):
+                    m.d.sync += executing.eq(1)
+                    m.next = "RUN"
             with m.State("RUN"):
-                m.d.comb += executing.eq(1)
-                with m.If(failed | (valid & kind.HALT)):
+                with m.If(self.cancel | (valid & kind.HALT)):
+                    # What is busy is seen a cycle later, whether it is HALT or an engine that ends.
+                    m.d.sync += [executing.eq(0), idle.eq(0)]
                     m.next = "END"
                 with m.If(issue & broken):
                     m.d.comb += [fault.en.eq(1), fault.code.eq(broken_by)]
@@ -341,7 +349,7 @@ class Dispatcher(wiring.Component):
             with m.State("END"):
                 with m.If(self.cancel & ~self.on_bus):
                     m.next = "RESTART"
-                with m.If(~self.cancel & ~self.busy.any()):
+                with m.If(~self.cancel & idle):
                     m.d.comb += self.halted.eq(1)
                     m.next = "IDLE"
             with m.State("RESTART"):

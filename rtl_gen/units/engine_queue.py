@@ -8,7 +8,7 @@ from mla_hw.cycles.engine_queue import STARTED_DEPTH
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import QUEUE_DEPTH, SEMAPHORES, TAG_BITS
 from rtl_gen.control_layouts import entry_layout
-from rtl_gen.units.queue import Queue
+from rtl_gen.units.queue import Queue, has_room
 
 __all__ = ["EngineQueue"]
 
@@ -110,8 +110,9 @@ class EngineQueue(wiring.Component):
         newest, oldest = Signal(range(self.depth)), Signal(range(self.depth))
         head, head_valid = r_port.data, Signal()
         push = self.i.valid & self.i.ready
+        ready = Signal(init=1)
         m.d.comb += [
-            self.i.ready.eq(level != self.depth),
+            self.i.ready.eq(ready),
             # The free place is written in every cycle, which keeps valid out of the wide enable.
             w_port.en.eq(self.i.ready),
             w_port.addr.eq(newest),
@@ -122,6 +123,7 @@ class EngineQueue(wiring.Component):
             newest.eq(newest + push),
             oldest.eq(oldest + self.start),
             level.eq(level + push - self.start),
+            ready.eq(has_room(level, self.depth, push, self.start)),
             head_valid.eq((level != 0) & ~self.start),
         ]
 
@@ -134,6 +136,7 @@ class EngineQueue(wiring.Component):
             m.d.sync += offered.eq(head_valid & met & started.i.ready)
         with m.If(self.cancel):
             m.d.sync += [signal.eq(0) for signal in (newest, oldest, level, head_valid, offered)]
+            m.d.sync += ready.eq(1)
         m.d.comb += [
             self.command.payload.eq(head.command),
             self.command.valid.eq(offered & ~self.cancel),

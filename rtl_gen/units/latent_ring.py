@@ -12,13 +12,14 @@ from mla_hw.cycles.simple_memory import MEMORY_READ_LATENCY
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.instructions import ADDRESS_OFFSET_BITS
 from rtl_gen.layouts import read_port_signature
-from rtl_gen.pipeline import delay
+from rtl_gen.pipeline import KEEP, delay
 from rtl_gen.units.simple_memory import SimpleMemory
 from rtl_gen.units.width_adapter import column_word_layout
 
 __all__ = ["LatentRing", "product_write_layout", "ring_read_layout", "tile_layout"]
 
 SCALE_BITS = 16
+_BANKS_PER_ADDRESS = 4
 
 
 def tile_layout() -> data.StructLayout:
@@ -131,7 +132,7 @@ class LatentRing(wiring.Component):
         return m
 
     def _write(self, m: Module, banks: list, scales) -> Signal:
-        """Put each word where it belongs; return the pulse that completes a block."""
+        """Put each word where it belongs; return the pulse after which a block is complete."""
         config = self.config
         n_rows = row_words(config)
         active = Signal()
@@ -192,7 +193,7 @@ class LatentRing(wiring.Component):
                 last_token.eq(following.tokens == 1),
             ]
 
-        # Cycle 1: write. Lane k belongs to bank (index + k) mod C.
+        # Cycle 1: turn. Lane k belongs to bank (index + k) mod C.
         byte_lanes = self.i.payload.as_value()
         rotated = Signal.like(byte_lanes, reset_less=True)
         address = Signal(range(config.ring_depth), reset_less=True)
@@ -206,14 +207,24 @@ class LatentRing(wiring.Component):
             scale_en.eq(accept & scale_word),
             complete.eq(accept & scale_word & block_end),
         ]
-        for bank, w_port in enumerate(banks):
-            m.d.comb += [
-                w_port.en.eq(data_en),
-                w_port.address.eq(address),
-                w_port.data.eq(rotated.word_select(bank, 8)),
-            ]
         m.d.comb += scales.en.eq(scale_en)
-        return complete
+
+        # Cycle 2: write. The banks lie far apart, so that only a few of them share a register.
+        turned = delay(m, rotated, 1, "turned")
+        for bank, w_port in enumerate(banks):
+            if bank % _BANKS_PER_ADDRESS == 0:
+                name = f"bank_{bank}"
+                near = Signal.like(address, name=f"{name}_address", attrs=KEEP, reset_less=True)
+                near_en = Signal(name=f"{name}_en", attrs=KEEP)
+                m.d.sync += [near.eq(address), near_en.eq(data_en)]
+            m.d.comb += [
+                w_port.en.eq(near_en),
+                w_port.address.eq(near),
+                w_port.data.eq(turned.word_select(bank, 8)),
+            ]
+        written = Signal()
+        m.d.sync += written.eq(complete)
+        return written
 
     def _write_products(self, m: Module) -> list:
         """Put an element where it belongs; return the read ports of the product rows' banks."""
@@ -270,18 +281,20 @@ class LatentRing(wiring.Component):
             if products:
                 m.d.comb += products[bank].address.eq(Cat(low, product_line))
 
-        # Cycles 1 and 2: memory. Cycles 3 and 4: lane i is in bank (index + i) mod C, by column
-        # and by row; first the coarse bits of the rotation, then the fine ones.
-        turn = delay(m, index, 1 + MEMORY_READ_LATENCY, "turn")
+        # Cycles 1 and 2: memory. Cycle 3: from wherever the banks are. Cycles 4 and 5: lane i is in
+        # bank (index + i) mod C, by column and by row; first the coarse bits of the rotation, then
+        # the fine ones.
+        turn = delay(m, index, 2 + MEMORY_READ_LATENCY, "turn")
         fine = len(turn) // 2
         coarse = Signal(8 * config.columns, reset_less=True)
         lanes = Signal.like(coarse, reset_less=True)
-        banked: Value = Cat(r_port.data for r_port in banks)
+        banked: Value = Cat(port.data for port in banks)
         if products:
             chosen = delay(m, self.read.product, 1 + MEMORY_READ_LATENCY, "is_product")
             banked = Mux(chosen, Cat(port.data for port in products), banked)
+        held = delay(m, banked, 1, "held")
         m.d.sync += [
-            coarse.eq(_rotate(banked, turn[fine:], 8 << fine)),
+            coarse.eq(_rotate(held, turn[fine:], 8 << fine)),
             lanes.eq(_rotate(coarse, delay(m, turn[:fine], 1, "fine_turn"), 8)),
         ]
         m.d.comb += self.b.as_value().eq(lanes)

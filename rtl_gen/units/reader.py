@@ -1,5 +1,6 @@
 """Reader: LOAD, STREAM and TILE, from memory to their destinations."""
 
+from itertools import count
 from typing import Any
 
 from amaranth import *
@@ -167,10 +168,13 @@ class Reader(wiring.Component):
         config, command = self.config, self.command
         block_beats = config.columns * config.row_beats
 
+        # The bits that tell the three opcodes apart are enough, as no others come.
         path = Signal(Path)
-        with m.Switch(command.p.opcode):
-            for name, value in PATHS.items():
-                with m.Case(INSTRUCTIONS[name].opcode):
+        opcodes = {INSTRUCTIONS[name].opcode: value for name, value in PATHS.items()}
+        n_bits = next(n for n in count(1) if len({o % (1 << n) for o in opcodes}) == len(opcodes))
+        with m.Switch(command.p.opcode[:n_bits]):
+            for opcode, value in opcodes.items():
+                with m.Case(opcode % (1 << n_bits)):
                     m.d.comb += path.eq(value)
 
         layout = data.StructLayout({
@@ -261,7 +265,7 @@ class Reader(wiring.Component):
         planned_valid = Signal()
         first = Signal()  # of a segment
         # A burst that may be issued is: nobody else takes anything that it needs.
-        issue = Signal()
+        issuing, issue = Signal(), Signal()
         m.d.comb += splitter.o.ready.eq(~planned_valid | issue)
         with m.If(splitter.i.valid & splitter.i.ready):
             m.d.sync += first.eq(1)
@@ -287,13 +291,17 @@ class Reader(wiring.Component):
         for path in Path:
             depth = fifo_depth(config, path)
             room = Signal(range(depth + 1), init=depth, name=f"room_{path.name.lower()}")
-            reserve = Mux(issue & (burst.path == path), planned.beats, 0)
+            # With `issue`, which is a cycle late: what is planned stays until then.
+            reserve = Signal(BURST_BITS, name=f"reserve_{path.name.lower()}")
             m.d.comb += fits[path].eq((burst.path == path) & (room >= planned.beats))
-            m.d.sync += room.eq(room + freed[path] - reserve)
+            m.d.sync += [
+                reserve.eq(Mux(issuing & (burst.path == path), planned.beats, 0)),
+                room.eq(room + freed[path] - reserve),
+            ]
         free_blocks = Signal(range(config.ring_blocks + 1), init=config.ring_blocks)
         m.d.sync += free_blocks.eq(free_blocks + self.release - (issue & planned.opens_block))
 
-        m.d.sync += issue.eq(
+        m.d.comb += issuing.eq(
             planned_valid
             & fits.any()
             & ~(planned.opens_block & (free_blocks == 0))
@@ -302,6 +310,7 @@ class Reader(wiring.Component):
             & ~issue
             & ~self.stop
         )
+        m.d.sync += issue.eq(issuing)
         m.d.comb += [bursts.i.valid.eq(issue), bursts.i.payload.eq(burst)]
         beat_address = Signal.like(burst.address, reset_less=True)
         length = Signal(8, reset_less=True)

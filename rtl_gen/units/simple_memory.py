@@ -12,6 +12,7 @@ from amaranth.lib.wiring import In
 from mla_hw.cycles.simple_memory import SIMPLE_MEMORY_TIMING
 from mla_hw.hardware import memory_slices
 from rtl_gen.layouts import read_port_signature
+from rtl_gen.pipeline import KEEP
 
 __all__ = ["SimpleMemory", "memory_write_layout"]
 
@@ -82,7 +83,8 @@ class SimpleMemory(wiring.Component):
             held.append(Signal(len(data_o), name=f"held_{number}", reset_less=True))
             m.d.sync += held[-1].eq(r_port.data)
         which = Signal(len(slices), name="which", reset_less=True)
-        which_held = Signal(len(slices), name="which_held", reset_less=True)
+        # Memories that are read together have it each, as they may lie far apart.
+        which_held = Signal(len(slices), name="which_held", attrs=KEEP, reset_less=True)
         if len(slices) == 1:
             m.d.comb += data_o.eq(held[0])
         else:

@@ -90,7 +90,8 @@ class WidthAdapter(wiring.Component):
         with m.If(self.i.ready):
             m.d.sync += beat.eq(self.i.p.data)
         with m.Elif(self.o.ready):
-            m.d.sync += beat.eq(beat >> word_bits)
+            # The top word stays: zeros would be a reset of all that is above it.
+            m.d.sync += beat.eq(Cat(beat[word_bits:], beat[-word_bits:]))
 
     def _join(self, m: Module) -> None:
         """Shift beats in from the top until the word is full."""

@@ -486,7 +486,7 @@ def test_stops_at_a_fault(case):
     assert result.error == (code, 2, address)
     assert result.cancelled
     assert len(result.pushed) == cut + 1
-    assert result.halted == result.pushed[-1][1] + 25 + HALT_LATENCY + RESTART_CYCLES
+    assert result.halted == result.pushed[-1][1] + 25 + 1 + RESTART_CYCLES
 
 
 @pytest.mark.parametrize(
@@ -511,7 +511,8 @@ def test_abort_of_a_start_ahead_of_the_first_run(after):
         assert ctx.get(dut.error.en)
         assert ctx.get(dut.error.code) == ErrorCode.ABORT
         await ctx.tick()
-        for _ in range(RESTART_CYCLES):
+        # Two cycles until the restart begins, and as many from its end to here.
+        for _ in range(RESTART_CYCLES + 2):
             assert ctx.get(dut.running)
             if ctx.get(dut.halted):
                 break
