@@ -18,6 +18,7 @@ from mla_hw.hardware import BURST_BEATS, CoreConfig
 
 __all__ = [
     "BEAT_LATENCY",
+    "BEAT_TO_ADDRESS",
     "BLOCK_INTERVAL",
     "BURST_INTERVAL",
     "COMMANDS_UNDER_WAY",
@@ -49,12 +50,16 @@ BURST_INTERVAL = _PLAN_TO_ISSUE
 BLOCK_INTERVAL = 3
 #: Cycles from the plan of an instruction's last burst to the next command that can be accepted.
 _PLAN_TO_COMMAND = 2
-#: Cycles until something given back (a place in a FIFO, a block, a burst) lets a burst issue.
-_CREDIT_TO_ISSUE = 2
+#: Cycles until what is given back, a place in a FIFO or a block, lets a burst issue. It comes from
+#: far, hence a register.
+_CREDIT_TO_ISSUE = 3
 #: Cycles from the credit that a burst waits for to its ARVALID.
 CREDIT_TO_ADDRESS = _CREDIT_TO_ISSUE + _ISSUE_TO_ADDRESS
 #: Cycles from RVALID to the reader's own register of the beat.
 BEAT_LATENCY = 1
+#: Cycles from the RVALID that ends a burst to the issue of one that waits for it, and its ARVALID.
+_BEAT_TO_ISSUE = BEAT_LATENCY + 2
+BEAT_TO_ADDRESS = _BEAT_TO_ISSUE + _ISSUE_TO_ADDRESS
 #: Cycles from RVALID to the beat at its destination: valid at ``weights``, or written to a FIFO.
 RECEIVE_LATENCY = BEAT_LATENCY + 1
 #: Cycles from the last RVALID of STREAM and TILE to ``done``, and from the loader's done for LOAD.
@@ -255,9 +260,9 @@ class ReaderModel:
             needed = len(self.arrivals[path]) + burst.beats - self._depth[path]
             if needed > 0:
                 ready = max(ready, self.left[path][needed - 1])
-        if len(self._last_beats) >= limit:
-            ready = max(ready, self._last_beats[-limit] + BEAT_LATENCY)
         issued = max(plan + _PLAN_TO_ISSUE, ready + _CREDIT_TO_ISSUE)
+        if len(self._last_beats) >= limit:
+            issued = max(issued, self._last_beats[-limit] + _BEAT_TO_ISSUE)
         self._planned, self._issued = plan, issued
 
         address = issued + _ISSUE_TO_ADDRESS

@@ -27,7 +27,7 @@ module accumulator_ecp5 #(
                 .INIT1(16'hC6CC),
                 .INJECT1_0("NO"),
                 .INJECT1_1("NO")
-            ) cell (
+            ) chain (
                 .A0(a[2*i]), .B0(b[2*i]), .C0(first), .D0(1'b1), .S0(next[2*i]),
                 .A1(a[2*i+1]), .B1(b[2*i+1]), .C1(first), .D1(1'b1), .S1(next[2*i+1]),
                 .CIN(carry[i]), .COUT(carry[i+1])

@@ -7,30 +7,30 @@ from amaranth.utils import ceil_log2
 
 from mla_hw.cycles.block_queue import BLOCK_QUEUE_TIMING
 from mla_hw.errors import ConfigError
-from rtl_gen.units.queue import Queue, has_room
+from rtl_gen.units.queue import has_room
 
 __all__ = ["BlockQueue"]
 
 #: For one payload per cycle.
 _LEAST_DEPTH = BLOCK_QUEUE_TIMING.latency + 2
-#: Payloads that are read ahead, as a place is free again four cycles after it has been given away.
-_AHEAD = 4
+#: Places for what has been read ahead; one is free again five cycles after it has been given away.
+_AHEAD = 8
 
 
 class BlockQueue(wiring.Component):
-    """First-in first-out stream buffer: a long memory, and a short :class:`Queue` behind it.
+    """First-in first-out stream buffer: block RAM, and a few places behind it.
 
-    As :class:`rtl_gen.units.queue.Queue`, but nothing but a register follows the block RAM, which
-    is slow. The latency is :py:`timing.latency`, the throughput one payload per cycle. ``i.ready``
-    does not depend on ``o.ready``.
+    As :class:`rtl_gen.units.queue.Queue`, but for many payloads. The latency is
+    :py:`timing.latency`, the throughput one payload per cycle. ``i.ready`` does not depend on
+    ``o.ready``.
 
     Parameters
     ----------
     shape : shape-like
         Shape of the payload.
     depth : int
-        Payloads that it holds, the one at the output included; at least 6, as each keeps its place
-        for five cycles.
+        Payloads that it holds, the one at the output included; at least 7, as each keeps its place
+        for six cycles.
 
     Members
     -------
@@ -40,7 +40,7 @@ class BlockQueue(wiring.Component):
     Raises
     ------
     ConfigError
-        If the depth is less than 6.
+        If the depth is less than 7.
     """
 
     i: stream.Interface
@@ -84,31 +84,44 @@ class BlockQueue(wiring.Component):
             ready.eq(has_room(level, self.depth, push, popped)),
         ]
 
-        # What is written can be read from the next cycle on. It is read as long as there is room
-        # behind the memory, which is known from registers alone, so that no path leads from
-        # `o.ready` to the memory.
+        # What is written can be read from the next cycle on. It is read as long as there is a place
+        # for it in LUT RAM, and moves on from there as soon as the output is free. Nothing but
+        # registers chooses an address, and nothing but a register follows a memory.
+        few: memory.Memory = memory.Memory(shape=self.shape, depth=_AHEAD, init=[])
+        m.submodules.few = few
+        place, first = few.write_port(), few.read_port(domain="comb")
         unread = Signal(range(self.depth + 1))
-        free = Signal(range(_AHEAD + 1), init=_AHEAD)
-        readable, credit, fetch = Signal(), Signal(init=1), Signal()
-        m.submodules.ahead = ahead = Queue(self.shape, _AHEAD)
-        fetched, payload = Signal(), Signal(self.shape, reset_less=True)
+        free, held = Signal(range(_AHEAD + 1), init=_AHEAD), Signal(range(_AHEAD + 1))
+        readable, credit, waiting = Signal(), Signal(init=1), Signal()
+        fetch, fetched, load, taken = Signal(), Signal(), Signal(), Signal()
+        read, payload = (Signal(self.shape, name=n, reset_less=True) for n in ("read", "payload"))
+        take = load & waiting
         m.d.comb += [
             fetch.eq(readable & credit),
-            ahead.i.payload.eq(payload),
-            self.o.payload.eq(ahead.o.payload),
-            self.o.valid.eq(ahead.o.valid),
-            ahead.o.ready.eq(self.o.ready),
+            place.data.eq(read),
+            load.eq(~self.o.valid | self.o.ready),
+            self.o.payload.eq(payload),
         ]
         m.d.sync += [
             unread.eq(unread + push - fetch),
             readable.eq(push | _remains(unread, fetch)),
-            free.eq(free + pop - fetch),
-            credit.eq(pop | _remains(free, fetch)),
             r_port.addr.eq(r_port.addr + fetch),
             fetched.eq(fetch),
-            ahead.i.valid.eq(fetched),
-            payload.eq(r_port.data),
+            read.eq(r_port.data),
+            place.en.eq(fetched),
+            place.addr.eq(place.addr + place.en),
+            held.eq(held + place.en - take),
+            waiting.eq(place.en | _remains(held, take)),
+            taken.eq(take),
+            free.eq(free + taken - fetch),
+            credit.eq(taken | _remains(free, fetch)),
         ]
+        with m.If(load):
+            m.d.sync += [
+                self.o.valid.eq(waiting),
+                payload.eq(first.data),
+                first.addr.eq(first.addr + waiting),
+            ]
 
         return m
 

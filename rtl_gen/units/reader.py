@@ -76,7 +76,7 @@ class Reader(wiring.Component):
     latents : :py:`Out(stream.Signature(port_word_layout(config)))`
         To the latent ring.
     release : :py:`In(range(ring_blocks + 1))`
-        Blocks of the ring that are free from now on.
+        Blocks of the ring that are free from the next cycle on.
     load_command : :py:`Out(stream.Signature(load_command_layout()))`
         Every LOAD, ahead of its data.
     load : :py:`Out(stream.Signature(load_beat_layout(config)))`
@@ -282,11 +282,14 @@ class Reader(wiring.Component):
                 planned.opens_block.eq(first & (instruction.path == Path.LATENTS)),
             ]
 
-        freed = {
-            Path.LOAD: self.load.valid & self.load.ready,
-            Path.WEIGHTS: self.weights_freed,
-            Path.LATENTS: self.latents.valid & self.latents.ready,
-        }
+        # What is given back comes from far.
+        freed, released = Signal(len(Path)), Signal.like(self.release)
+        m.d.sync += [
+            freed[Path.LOAD].eq(self.load.valid & self.load.ready),
+            freed[Path.WEIGHTS].eq(self.weights_freed),
+            freed[Path.LATENTS].eq(self.latents.valid & self.latents.ready),
+            released.eq(self.release),
+        ]
         fits = Signal(len(Path))
         for path in Path:
             depth = fifo_depth(config, path)
@@ -299,7 +302,7 @@ class Reader(wiring.Component):
                 room.eq(room + freed[path] - reserve),
             ]
         free_blocks = Signal(range(config.ring_blocks + 1), init=config.ring_blocks)
-        m.d.sync += free_blocks.eq(free_blocks + self.release - (issue & planned.opens_block))
+        m.d.sync += free_blocks.eq(free_blocks + released - (issue & planned.opens_block))
 
         m.d.comb += issuing.eq(
             planned_valid

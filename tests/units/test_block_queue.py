@@ -10,7 +10,7 @@ from rtl_gen.units.block_queue import BlockQueue
 from tests.streams import convert, drain, feed, pause, simulate
 
 LAYOUT = data.StructLayout({"value": signed(20), "last": 1})
-DEPTHS = [6, 7, 8, 80]
+DEPTHS = [7, 8, 9, 80]
 
 
 @pytest.mark.parametrize("depth", DEPTHS)
@@ -102,8 +102,8 @@ def test_takes_depth_payloads_without_giving(depth):
 
 
 def test_rejects_depth():
-    with pytest.raises(ConfigError, match="Depth of a block queue must be at least 6, not 5"):
-        BlockQueue(8, 5)
+    with pytest.raises(ConfigError, match="Depth of a block queue must be at least 7, not 6"):
+        BlockQueue(8, 6)
 
 
 @pytest.mark.parametrize("depth", DEPTHS)

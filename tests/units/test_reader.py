@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mla_hw.cycles.reader import (
-    BEAT_LATENCY,
+    BEAT_TO_ADDRESS,
     BLOCK_INTERVAL,
     BURST_INTERVAL,
     COMMAND_TO_ADDRESS,
@@ -92,7 +92,7 @@ def test_bursts_under_way():
     run = Run(config, [ReadCommand("STREAM", beats=80)], [0], latency=100)
     offered = [burst.offered for burst in run.bursts]
     assert offered[3] < offered[0] + 100
-    assert offered[4] == run.bursts[0].cycles[-1] + BEAT_LATENCY + CREDIT_TO_ADDRESS
+    assert offered[4] == run.bursts[0].cycles[-1] + BEAT_TO_ADDRESS
     assert run.memory.most_reads == config.outstanding_reads
 
 
