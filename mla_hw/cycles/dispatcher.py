@@ -7,6 +7,8 @@ cycles after the cycle in which the queue takes it.
 
 from functools import cache
 
+from mla_hw.cycles.engine_queue import GIVE_LATENCY
+from mla_hw.cycles.semaphores import OVERFLOW_TIMING
 from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, LOOP_DEPTH, InstructionKind
 
 __all__ = [
@@ -38,8 +40,9 @@ FAULT_LATENCY = 1
 RESTART_SKEW = 32
 #: Cycles from the end of the bus traffic after an error until all other units have been reset.
 RESTART_CYCLES = 3 * RESTART_SKEW
-#: From HALT's execution, or the end of the last instruction of any engine, to the halted pulse.
-HALT_LATENCY = 2
+#: From HALT's execution, or the end of the last instruction of any engine, to the halted pulse: a
+#: give that overflows a semaphore stops the run, however late it is.
+HALT_LATENCY = GIVE_LATENCY + OVERFLOW_TIMING.latency + FAULT_LATENCY + 1
 
 #: Program memory, output register, instruction register: word 0, addressed in step 0, is readable
 #: in step 3.

@@ -2,7 +2,7 @@
 
 from mla_hw.cycles.timing import Timing
 
-__all__ = ["CREDIT_TIMING", "GIVE_TIMING", "TAKE_TIMING"]
+__all__ = ["CREDIT_TIMING", "GIVE_TIMING", "OVERFLOW_TIMING", "TAKE_TIMING"]
 
 #: From an engine's ``give`` to ``available``.
 GIVE_TIMING = Timing(latency=1)
@@ -10,3 +10,5 @@ GIVE_TIMING = Timing(latency=1)
 CREDIT_TIMING = Timing(latency=2)
 #: From ``take`` to ``available``.
 TAKE_TIMING = Timing(latency=2)
+#: From a ``give`` beyond the cap to ``overflow``.
+OVERFLOW_TIMING = Timing(latency=2)

@@ -7,7 +7,7 @@ from amaranth.lib import data, memory, stream, wiring
 from amaranth.lib.wiring import In, Out
 from amaranth.utils import ceil_log2, exact_log2
 
-from mla_hw.cycles.dispatcher import FAULT_LATENCY, RESTART_CYCLES, RESTART_SKEW
+from mla_hw.cycles.dispatcher import FAULT_LATENCY, HALT_LATENCY, RESTART_CYCLES, RESTART_SKEW
 from mla_hw.hardware import PROGRAM_LOAD, SEMAPHORES, CoreConfig
 from mla_hw.program.instructions import (
     FIELDS,
@@ -308,8 +308,10 @@ class Dispatcher(wiring.Component):
         layout = data.StructLayout({"en": 1, "code": ErrorCode, "address": MEMORY_ADDRESS_BITS})
         fault: Any = Signal(layout)
         # Registers beside the state, because much hangs on them.
-        offering, idle = Signal(), Signal()
-        m.d.sync += idle.eq(~self.busy.any())
+        offering = Signal()
+        # An overflow by the last instruction that ends has to come before the run is over.
+        still = Signal(HALT_LATENCY - 1)
+        m.d.sync += still.eq(Cat(~self.busy.any(), still))
         with m.If(offering):
             self._offer_load(m)
         m.d.sync += [self.clear.eq(0), self.restart.eq(0)]
@@ -340,8 +342,7 @@ class Dispatcher(wiring.Component):
                     m.next = "RUN"
             with m.State("RUN"):
                 with m.If(self.cancel | (valid & kind.HALT)):
-                    # What is busy is seen a cycle later, whether it is HALT or an engine that ends.
-                    m.d.sync += [executing.eq(0), idle.eq(0)]
+                    m.d.sync += [executing.eq(0), still.eq(0)]
                     m.next = "END"
                 with m.If(issue & broken):
                     m.d.comb += [fault.en.eq(1), fault.code.eq(broken_by)]
@@ -349,7 +350,7 @@ class Dispatcher(wiring.Component):
             with m.State("END"):
                 with m.If(self.cancel & ~self.on_bus):
                     m.next = "RESTART"
-                with m.If(~self.cancel & idle):
+                with m.If(~self.cancel & still.all()):
                     m.d.comb += self.halted.eq(1)
                     m.next = "IDLE"
             with m.State("RESTART"):

@@ -12,6 +12,8 @@ from mla_hw.cycles.dispatcher import (
     START_TO_LOAD,
     issue_step,
 )
+from mla_hw.cycles.engine_queue import GIVE_LATENCY
+from mla_hw.cycles.semaphores import OVERFLOW_TIMING
 from mla_hw.errors import ProgramError
 from mla_hw.golden.dispatcher import resolve
 from mla_hw.program.instructions import FIELDS, INSTRUCTIONS, LOOP_DEPTH, Engine
@@ -487,6 +489,22 @@ def test_stops_at_a_fault(case):
     assert result.cancelled
     assert len(result.pushed) == cut + 1
     assert result.halted == result.pushed[-1][1] + 25 + 1 + RESTART_CYCLES
+
+
+def test_overflow_by_the_last_instruction_that_ends():
+    """It is known a few cycles later, and the run is not over before."""
+    words = Program((stream(n=1), make("HALT"))).encode()
+    (_, pushed, _, _), *_ = run(SMALL, words, busy=[50, 0, 0, 0]).pushed
+    overflow = pushed + 50 + GIVE_LATENCY + OVERFLOW_TIMING.latency
+    result = run(
+        SMALL,
+        words,
+        busy=[50, 0, 0, 0],
+        stimulus=lambda ctx, dut, now: ctx.set(dut.overflow, now == overflow),
+    )
+    # The program counter is that behind HALT.
+    assert result.error == (ErrorCode.OVERFLOW, 2, 0)
+    assert result.cancelled
 
 
 @pytest.mark.parametrize(

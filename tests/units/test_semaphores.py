@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from mla_hw.cycles.semaphores import CREDIT_TIMING, GIVE_TIMING, TAKE_TIMING
+from mla_hw.cycles.semaphores import CREDIT_TIMING, GIVE_TIMING, OVERFLOW_TIMING, TAKE_TIMING
 from mla_hw.hardware import SEMAPHORES
 from rtl_gen.units.semaphores import Semaphores
 from tests.streams import convert, simulate
@@ -91,12 +91,10 @@ def test_overflow(credit, gives):
             seen += ctx.get(dut.overflow)
         assert seen == 0
         ctx.set(dut.give[1], 1 << 5)
-        await ctx.tick()
-        ctx.set(dut.give[1], 0)
-        for _ in range(10):
+        for cycle in range(10):
+            assert ctx.get(dut.overflow) == (cycle == OVERFLOW_TIMING.latency)
             await ctx.tick()
-            seen += ctx.get(dut.overflow)
-        assert seen == 1
+            ctx.set(dut.give[1], 0)
 
     simulate(dut, testbench)
 
