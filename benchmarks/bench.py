@@ -10,6 +10,7 @@ bit-exact ends the benchmark.
 """
 
 import argparse
+import shutil
 import sys
 import tempfile
 import time
@@ -24,6 +25,8 @@ import mla_hw
 from benchmarks import rows, schemes
 from benchmarks.report import (
     OUTPUT,
+    caption,
+    check_as_predicted,
     commit,
     grouped,
     largest_difference,
@@ -40,6 +43,8 @@ from tests.reference_cases import load_case, write_case
 BOARD = "lfe5u-85f-512m"
 HARDWARE = {"rows": 8, "columns": 16, "port_bytes": 16}
 SEED = 0
+#: Makes the Markdown of the figures by case.
+Table = Callable[[Mapping[str, Any]], str]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,13 +102,15 @@ def measure(case: Case, core: Path) -> dict[str, Any]:
     Raises
     ------
     MlaHwError
-        When the step is not bit-exact.
+        When the step is not bit-exact, or with fixed latency not as predicted.
     """
     design = Design.load(core)
     rng = np.random.default_rng(SEED)
     x = rng.standard_normal((case.cached + 1, design.model.hidden_size), dtype=np.float32)
     hidden = core.parent / "hidden.npz"
     np.savez(hidden, x=x)
+    # The time is that of a user: the simulation of every case is built.
+    shutil.rmtree(core / "build", ignore_errors=True)
     begin = time.perf_counter()
     report = mla_hw.simulate(
         core, hidden=hidden, prefill=case.cached, memory=case.memory, progress=say
@@ -111,6 +118,8 @@ def measure(case: Case, core: Path) -> dict[str, Any]:
     seconds = time.perf_counter() - begin
     if not report.bit_exact:
         raise MlaHwError(f"{case.name}: not bit-exact: {report.difference}")
+    if case.memory.startswith("fixed"):
+        check_as_predicted(case.name, report.instructions)
     cycles = {item["phase"]: item["simulated"] for item in report.phases}
     figures = phase_figures(design.model, design.core, case.cached + 1, cycles, design.scheme)
     return {
@@ -140,6 +149,15 @@ def measure(case: Case, core: Path) -> dict[str, Any]:
     }
 
 
+def _measure_step(case: Case, folder: Path) -> dict[str, Any]:
+    """Measure a step; the core of a model is generated once."""
+    root = folder / case.model
+    if not root.exists():
+        root.mkdir()
+        generate(case.model, root)
+    return measure(case, root / "core")
+
+
 def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the figures as Markdown."""
     columns = (
@@ -153,6 +171,7 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
         "port utilisation of the projections",
         "roofline efficiency",
         "simulated cycles/s",
+        "seconds with the build",
     )
     lines: list[tuple[str, ...]] = [columns]
     for step in steps.values():
@@ -170,56 +189,53 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
             f"{100 * min(port):.1f} to {100 * max(port):.1f} %",
             f"{100 * step['roofline_efficiency']:.1f} %",
             grouped(step["sim_cycles_per_second"]),
+            f"{step['seconds']:.0f}",
         ))
-    return markdown(lines)
+    return markdown(lines) + caption(steps.values())
 
 
-# Key in the results: mark in the README, cases, how the table is made.
-_TABLES: dict[str, tuple[str, Sequence[Any], Callable[[Mapping[str, Any]], str]]] = {
-    "steps": ("bench", CASES, table),
-    "rows": ("rows", rows.CASES, rows.table),
-    "schemes": ("schemes", schemes.CASES, schemes.table),
+# Key in the results: cases, how one is measured, how the table is made.
+_TABLES: Mapping[str, tuple[Sequence[Any], Callable[[Any, Path], dict[str, Any]], Table]] = {
+    "steps": (CASES, _measure_step, table),
+    "rows": (rows.CASES, lambda case, _: rows.measure(case, BOARD, HARDWARE, say), rows.table),
+    "schemes": (
+        schemes.CASES,
+        lambda case, folder: schemes.measure(
+            case, BOARD, folder / f"{case.model}-{case.scheme}", say
+        ),
+        schemes.table,
+    ),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    names = [case.name for case in (*CASES, *rows.CASES, *schemes.CASES)]
+    names = [case.name for cases, _, _ in _TABLES.values() for case in cases]
     parser.add_argument("cases", nargs="*", metavar="CASE", help=f"one of {', '.join(names)}")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     options = parser.parse_args(arguments)
     if unknown := set(options.cases) - set(names):
         parser.error(f"CASE: must be one of {', '.join(names)}, not {', '.join(sorted(unknown))}")
-    wanted = [case for case in CASES if not options.cases or case.name in options.cases]
-    results = read_results(options.output)
-    known = {name: case for key in _TABLES for name, case in results.get(key, {}).items()}
     with tempfile.TemporaryDirectory() as folder:
-        cores: dict[str, Path] = {}
-        for case in wanted:
-            print(case.name, flush=True)
-            if case.model not in cores:
-                root = Path(folder) / case.model
-                root.mkdir()
-                cores[case.model] = generate(case.model, root)
-            known[case.name] = {"commit": commit(), **measure(case, cores[case.model])}
-    for several in rows.CASES:
-        if not options.cases or several.name in options.cases:
-            print(several.name, flush=True)
-            figures = rows.measure(several, BOARD, HARDWARE, say)
-            known[several.name] = {"commit": commit(), **figures}
-    for scheme in schemes.CASES:
-        if not options.cases or scheme.name in options.cases:
-            print(scheme.name, flush=True)
-            with tempfile.TemporaryDirectory() as folder:
-                figures = schemes.measure(scheme, BOARD, Path(folder), say)
-            known[scheme.name] = {"commit": commit(), **figures}
-    results |= {"board": BOARD, "hardware": HARDWARE, "scheme_hardware": schemes.HARDWARE}
-    for key, (mark, cases, make_table) in _TABLES.items():
-        results[key] = {case.name: known[case.name] for case in cases if case.name in known}
-        text = make_table(results[key])
-        print(text)
-        write_results(options.output, results, mark, text)
+        for key, (cases, measure_case, make_table) in _TABLES.items():
+            for case in cases:
+                if options.cases and case.name not in options.cases:
+                    continue
+                print(case.name, flush=True)
+                figures = {"commit": commit(options.output), **measure_case(case, Path(folder))}
+                # After every case, because the next one takes long; others may write meanwhile.
+                results = read_results(options.output)
+                results |= {
+                    "board": BOARD,
+                    "hardware": HARDWARE,
+                    "scheme_hardware": schemes.HARDWARE,
+                }
+                known = {**results.get(key, {}), case.name: figures}
+                results[key] = {c.name: known[c.name] for c in cases if c.name in known}
+                text = make_table(results[key])
+                write_results(options.output, results, key, text)
+            print(make_table(read_results(options.output).get(key, {})))
     return 0
 
 

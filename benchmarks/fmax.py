@@ -16,7 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import mla_hw
-from benchmarks.report import OUTPUT, commit, markdown, read_results, say, write_results
+from benchmarks.report import (
+    OUTPUT,
+    caption,
+    commit,
+    markdown,
+    read_results,
+    say,
+    write_results,
+)
 from mla_hw.design import Design
 from mla_hw.errors import MlaHwError
 
@@ -65,7 +73,7 @@ def table(cores: Mapping[str, Mapping[str, Any]]) -> str:
             ", ".join(f"{seed}: {clock:.0f}" for seed, clock in core["fmax_mhz"].items()),
             *(f"{u['used']} ({100 * u['used'] / u['available']:.0f} %)" for u in used),
         ))
-    return markdown(rows)
+    return markdown(rows) + caption(cores.values())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -79,14 +87,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"CORE: must be one of {', '.join(CORES)}, not {', '.join(sorted(unknown))}")
     for name in options.cores or CORES:
         print(name, flush=True)
+        measured = commit(options.output)
         with tempfile.TemporaryDirectory() as folder:
-            figures = {"commit": commit(), **measure(name, options.seeds, Path(folder))}
+            figures = {"commit": measured, **measure(name, options.seeds, Path(folder))}
         # After every core, because the next one takes long; others may have written meanwhile.
         results = read_results(options.output)
         known = {**results.get("clocks", {}), name: figures}
         results["clocks"] = {core: known[core] for core in CORES if core in known}
         text = table(results["clocks"])
-        write_results(options.output, results, "fmax", text)
+        write_results(options.output, results, "clocks", text)
     print(text)
     return 0
 

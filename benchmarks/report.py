@@ -2,13 +2,19 @@
 
 import json
 import subprocess
+import textwrap
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mla_hw.errors import MlaHwError
+
 __all__ = [
+    "MARKS",
     "OUTPUT",
     "README",
+    "caption",
+    "check_as_predicted",
     "commit",
     "grouped",
     "largest_difference",
@@ -20,14 +26,66 @@ __all__ = [
 ]
 
 OUTPUT = Path(__file__).parent / "results.json"
+LINE_WIDTH = 120
 README = Path(__file__).parents[1] / "README.md"
+#: Key of the figures in the results: mark of their table in the README.
+MARKS: Mapping[str, str] = {
+    "steps": "bench",
+    "clocks": "fmax",
+    "capacity": "capacity",
+    "rows": "rows",
+    "schemes": "schemes",
+}
 
 
-def commit() -> str:
-    """Return the commit that is measured, marked when files differ from it."""
-    git = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude", "*"]
-    result = subprocess.run(git, capture_output=True, text=True, check=False, cwd=OUTPUT.parent)
-    return result.stdout.strip() or "unknown"
+def commit(output: Path) -> str:
+    """Return the commit that is measured; what the benchmarks write themselves does not count.
+
+    Raises
+    ------
+    MlaHwError
+        When other files differ from it and the figures would go to their usual place.
+    """
+    others = [f":(exclude){path.name}" for path in (README, OUTPUT)]
+    others = [other.replace(OUTPUT.name, f"benchmarks/{OUTPUT.name}") for other in others]
+
+    def git(*arguments: str) -> str:
+        result = subprocess.run(
+            ["git", *arguments], capture_output=True, text=True, check=False, cwd=README.parent
+        )
+        return result.stdout.strip()
+
+    changed = git("status", "--porcelain", "--", ".", *others)
+    if changed and output == OUTPUT:
+        raise MlaHwError(
+            "figures are of a commit: commit what has changed, or give another --output"
+        )
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + ("-dirty" if changed else "")
+
+
+def check_as_predicted(name: str, instructions: Iterable[Mapping[str, Any]]) -> None:
+    """Refuse a run whose instructions did not start and end as predicted.
+
+    Raises
+    ------
+    MlaHwError
+    """
+    if cycles := largest_difference(instructions):
+        raise MlaHwError(f"{name}: a start or end is {cycles} cycles off its prediction")
+
+
+def caption(entries: Iterable[Mapping[str, Any]]) -> str:
+    """Return a line for below a table: of which commits the figures are, made with what."""
+    commits: list[str] = []
+    tools: dict[str, set[str]] = {}
+    for entry in entries:
+        commits.append(entry["commit"])
+        for tool, version in entry.get("tools", {}).items():
+            tools.setdefault(tool, set()).add(version)
+    versions = ", ".join(f"{tool} {' and '.join(sorted(tools[tool]))}" for tool in sorted(tools))
+    of = ", ".join(dict.fromkeys(commits))
+    line = f"Commit {of}{'; ' if versions else ''}{versions}."
+    return f"\n{textwrap.fill(line, LINE_WIDTH)}\n"
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -38,11 +96,11 @@ def read_results(path: Path) -> dict[str, Any]:
     return results
 
 
-def write_results(path: Path, results: Mapping[str, Any], mark: str, text: str) -> None:
+def write_results(path: Path, results: Mapping[str, Any], key: str, text: str) -> None:
     """Write all figures, and one table to the README where they go to their usual place."""
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if path == OUTPUT:
-        write_readme(mark, text)
+        write_readme(MARKS[key], text)
 
 
 def write_readme(mark: str, text: str) -> None:

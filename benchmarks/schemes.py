@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 
 import mla_hw
-from benchmarks.report import grouped, largest_difference, markdown
+from benchmarks.report import (
+    caption,
+    check_as_predicted,
+    grouped,
+    largest_difference,
+    markdown,
+)
 from mla_hw import schedule
 from mla_hw.errors import MlaHwError
 from tests.reference_cases import load_case, write_case
@@ -54,7 +60,7 @@ def measure(
     Raises
     ------
     MlaHwError
-        When a token is not bit-exact.
+        When a token is not bit-exact, or not as predicted in every start and end.
     """
     checkpoint, given = write_case(case.model, folder / "checkpoint"), load_case(case.model)
     half = len(given.x) // 2
@@ -77,6 +83,7 @@ def measure(
     )
     if not report.bit_exact or report.relative_error_total is None:
         raise MlaHwError(f"{case.name}: not bit-exact: {report.difference}")
+    check_as_predicted(case.name, report.instructions)
     return {
         "model": case.model,
         "scheme": case.scheme,
@@ -116,4 +123,4 @@ def table(schemes: Mapping[str, Mapping[str, Any]]) -> str:
             str(case["largest_difference"]),
             f"{case['relative_error']:.2e}",
         ))
-    return markdown(lines)
+    return markdown(lines) + caption(schemes.values())

@@ -45,6 +45,8 @@ def absorb_registers(module: Mapping[str, Any]) -> int:
     gone = 0
     for ram in [cell for cell in cells.values() if cell["type"] == "DP16KD"]:
         for ports in _read_ports(ram):
+            if not all(_plain(ram, port) for port in ports):
+                continue
             data = {
                 output: bits[0]
                 for output, bits in ram["connections"].items()
@@ -80,6 +82,13 @@ def _read_ports(ram: Mapping[str, Any]) -> tuple[str, ...]:
     return ("AB",) if always and connections["CLKA"] == connections["CLKB"] else ()
 
 
+def _plain(ram: Mapping[str, Any], port: str) -> bool:
+    """Return whether a port has a rising clock and no reset, as the registers do."""
+    clock = f"CLK{port}"
+    rising = ram["parameters"].get(f"{clock}MUX", clock).strip() == clock
+    return bool(rising and ram["connections"].get(f"RST{port}", ["0"]) == ["0"])
+
+
 def _register(
     cells: Mapping[str, Any], readers: list[tuple[str | None, str]], clock: list[Any]
 ) -> str | None:
@@ -91,6 +100,7 @@ def _register(
         return None
     parameters, connections = cells[name]["parameters"], cells[name]["connections"]
     free_running = parameters["CEMUX"].strip() == "1" and connections["LSR"] == ["0"]
+    free_running = free_running and parameters["CLKMUX"].strip() == "CLK"
     # The output register is 0 at first, too.
     free_running = free_running and parameters["REGSET"] == "RESET"
     return name if free_running and connections["CLK"] == clock else None

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from boards import Board
 from mla_hw.config import ModelConfig
@@ -14,9 +15,9 @@ from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
 from mla_hw.schedule import schedule_layer
 from rtl_gen.resources import check_device
 
-__all__ = ["explain_passes", "explain_phases", "late_starts"]
+__all__ = ["explain_passes", "explain_phases", "late_starts", "stalls"]
 
-_HEAD = "phase         cycles     array      port  bound      over  array starts late after"
+_HEAD = "phase         cycles     array      port  bound      over  array starts late; waits within"
 
 
 def explain_phases(
@@ -26,7 +27,7 @@ def explain_phases(
 
     Per phase: the cycles, those that array and port would take alone, which of them is the bound,
     and what is over it. Behind it, the cycles for which an idle array did not start, by what its
-    instruction waited for; waits for weights and latents within an instruction are not among them.
+    instruction waited for, and those for which it waited within instructions.
 
     Parameters
     ----------
@@ -41,11 +42,11 @@ def explain_phases(
     cycles = {phase.name: phase.cycles for phase in timeline.phases(names)}
     attended = [tokens + 1 for tokens in position]
     figures = phase_figures(config, design.core, attended, cycles, design.manifest["scheme"])
-    late = late_starts(design, timeline)
+    late, within = late_starts(design, timeline), stalls(design, timeline)
     lines = [
         f"# why: predicted with fixed:{NOMINAL_LATENCY} at position {position[0]}",
         _HEAD,
-        *(_phase_line(item, late[item.phase]) for item in figures),
+        *(_phase_line(item, late[item.phase], within[item.phase]) for item in figures),
     ]
     least, total = sum(item.least_cycles for item in figures), timeline.total
     lines.append(
@@ -55,10 +56,14 @@ def explain_phases(
     return "\n".join(lines) + "\n"
 
 
-def _phase_line(item: PhaseFigures, late: Counter[str]) -> str:
+def _phase_line(item: PhaseFigures, late: Counter[str], within: Counter[str]) -> str:
     array, port = item.macs / item.array_size, item.payload_bytes / item.port_bytes
     bound, over = "array" if array > port else "port", item.cycles - item.least_cycles
-    waits = ", ".join(f"{cause} {count}" for cause, count in late.most_common())
+    waits = "; ".join(
+        ", ".join(f"{cause} {count}" for cause, count in counts.most_common() if count)
+        for counts in (late, within)
+        if counts.total()
+    )
     return (
         f"{item.phase:<10} {item.cycles:>9} {array:>9.0f} {port:>9.0f}  {bound:<5}  {over:>8.0f}  "
         f"{waits}"
@@ -78,6 +83,14 @@ def late_starts(design: Design, timeline: Timeline) -> dict[str, Counter[str]]:
         latency = done_latency(design.core, instruction.choice("mode"), instruction["rows"])
         issued = item.end - latency
     return late
+
+
+def stalls(design: Design, timeline: Timeline) -> dict[str, Counter[str]]:
+    """Count the cycles for which the array waits within instructions, by phase and for what."""
+    within: dict[str, Counter[str]] = {name: Counter() for name in design.manifest["phases"]}
+    for item in timeline.instructions:
+        within[design.manifest["phases"][item.index]].update(asdict(item.stalls))
+    return within
 
 
 def explain_passes(

@@ -50,7 +50,8 @@ class SimulationReport:
         ``phase``, ``simulated``, ``predicted``: cycles of all tokens together.
     instructions : list of dict
         ``token``, ``index``, ``iteration``, ``text``, ``engine``, ``cause`` (what the start has
-        waited for, as predicted); ``start`` and ``end`` with their
+        waited for) and ``stalls`` (cycles for which the array waits within it for ``weights``,
+        ``latents`` and ``drain``), both as predicted; ``start`` and ``end`` with their
         ``simulated`` and ``predicted`` cycles.
     saturated : dict of str to int
         Saturations by place.

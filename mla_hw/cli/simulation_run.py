@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -260,6 +260,7 @@ class SimulationRun:
                 "text": texts[item.predicted.index],
                 "engine": item.predicted.engine,
                 "cause": item.predicted.cause,
+                "stalls": asdict(item.predicted.stalls),
                 "start": {"simulated": item.start, "predicted": item.predicted.start},
                 "end": {"simulated": item.end, "predicted": item.predicted.end},
             }

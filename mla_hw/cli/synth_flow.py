@@ -36,7 +36,7 @@ YOSYS_STEPS = {
 }
 NEXTPNR_STEPS = {
     "Info: Packing constants": "packing",
-    "Info: Creating initial": "placing",
+    "Info: Running Static placer": "placing",
     "Info: Running router2": "routing",
 }
 

@@ -9,6 +9,8 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mla_hw.program.instructions import Engine
+
 if TYPE_CHECKING:
     from mla_hw.cli.simulate import SimulationReport
 
@@ -78,6 +80,8 @@ def _engine_slices(
             if start > free:
                 yield "stall", f"waits for {item['cause']}", free, start, {}
             arguments = {name: item[name] for name in ("index", "iteration", "cause")}
+            if engine == Engine.ARRAY.value:
+                arguments["stalls"] = item["stalls"]
             arguments["start"] = item["start"][side]
             yield "instruction", item["text"], max(start, free), end, arguments
             free = max(free, end)

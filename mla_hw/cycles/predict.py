@@ -32,7 +32,7 @@ from mla_hw.cycles.matmul_sequencer import (
 )
 from mla_hw.cycles.reader import Path, ReadCommand, ReaderModel
 from mla_hw.cycles.sdram import SdramTiming
-from mla_hw.cycles.timeline import TimedInstruction, Timeline
+from mla_hw.cycles.timeline import NO_STALLS, Stalls, TimedInstruction, Timeline
 from mla_hw.cycles.vector_engine import NEXT_COMMAND, vector_cycles
 from mla_hw.cycles.weight_words import WeightWords
 from mla_hw.cycles.width_adapter import beats_per_word, width_adapter_timing, words_per_beat
@@ -126,6 +126,7 @@ class _Run:
         self.words = WeightWords(core, self.reader.arrivals[Path.WEIGHTS], self.padding)
         self.filled: list[int] = []  # cycle in which each block counts as filled
         self.released: list[int] = []
+        self.stalls: list[Stalls] = []  # of each MATMUL
         self.program_loaded: int | None = None
         self.total = 0
 
@@ -177,6 +178,7 @@ class _Run:
                     queue.starts[place],
                     queue.ends[place],
                     queue.causes[place],
+                    self.stalls[place] if command.engine is Engine.ARRAY else NO_STALLS,
                 )
             )
         return tuple(timed)
@@ -304,18 +306,22 @@ class _Run:
             start = max(offered, last_issue + COMMAND_TO_COMMAND)
             queue.starts.append(start)
             ready = start + COMMAND_LATENCY
+            weights = latents = drain = 0
             steps = tile_steps(core, mode, fields["k"])
             for tile in range(tiles(core, fields["n"])):
                 first = tile_start(ready, steps, last_issue, spacing)
+                drain += first - ready
                 if mode == "project":
                     streamed = 0 if fields["product"] else steps
                     last_issue, wanted = first - 1, CONSTANT_WORDS + streamed
+                    undisturbed = last_issue + wanted
                     while True:
                         taken, last_issue = self.words.take(last_issue, wanted)
                         wanted -= taken
                         if not wanted:
                             break
                         yield
+                    weights += last_issue - undisturbed
                     last_issue += steps - streamed
                 elif mode == "expand" and fields["target"] == _ROW:
                     last_issue = first - 1
@@ -323,13 +329,16 @@ class _Run:
                         while base + block >= len(self.filled):
                             yield
                         begin = self.filled[base + block] + BLOCK_LATENCY
+                        latents += max(0, begin - last_issue - 1)
                         last_issue = max(last_issue + 1, begin)
                         last_issue += min(core.columns, steps - done) - 1
                 else:
                     if mode in ("score", "expand"):
                         while base + tile >= len(self.filled):
                             yield
-                        first = max(first, self.filled[base + tile] + BLOCK_LATENCY)
+                        begin = self.filled[base + tile] + BLOCK_LATENCY
+                        latents += max(0, begin - first)
+                        first = max(first, begin)
                     last_issue = first + steps - 1
                 spacing = tile_spacing(core, mode, fields["rows"])
                 ready = last_issue + 1
@@ -340,6 +349,7 @@ class _Run:
                 self.released += [last_issue + RELEASE_LATENCY] * blocks
             end = last_issue + done_latency(core, mode, fields["rows"])
             end_before = end = max(end, end_before + 1)
+            self.stalls.append(Stalls(weights=weights, latents=latents, drain=drain))
             self._end(queue, command, end)
 
     def _vector(self) -> _Process:

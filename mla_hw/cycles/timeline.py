@@ -3,7 +3,27 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Phase", "TimedInstruction", "Timeline", "split_phases"]
+__all__ = ["NO_STALLS", "Phase", "Stalls", "TimedInstruction", "Timeline", "split_phases"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stalls:
+    """Cycles for which the array waits within a MATMUL, as the core's counters count them.
+
+    Parameters
+    ----------
+    weights, latents : int
+        For a word of the weight FIFO, for a block of the ring.
+    drain : int
+        Until the sums before are drained when the tile's are complete.
+    """
+
+    weights: int = 0
+    latents: int = 0
+    drain: int = 0
+
+
+NO_STALLS = Stalls()
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +44,8 @@ class TimedInstruction:
     cause : str
         What it started after: ``dispatcher``, ``order`` (the instructions before it in its
         engine), or ``semaphore`` with the name.
+    stalls : Stalls
+        0 but for MATMUL.
     """
 
     index: int
@@ -33,6 +55,7 @@ class TimedInstruction:
     start: int
     end: int
     cause: str
+    stalls: Stalls = NO_STALLS
 
 
 @dataclass(frozen=True, slots=True)

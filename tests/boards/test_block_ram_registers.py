@@ -110,6 +110,7 @@ def _model():
 
 
 @pytest.mark.synth
+@pytest.mark.icarus
 @pytest.mark.slow
 @pytest.mark.parametrize("shape", MEMORIES, ids=str)
 def test_the_netlist_does_what_the_memory_does(tmp_path, shape):
@@ -176,6 +177,64 @@ def test_the_netlist_does_what_the_memory_does(tmp_path, shape):
     verdict, compared = run.stdout.split()[-2:]
     assert verdict == "equal", run.stdout
     assert int(compared) > CYCLES / 4
+
+
+def _small_netlist():
+    """One block RAM, port B of which is read through one flip-flop; nets are numbers."""
+    ram = {
+        "type": "DP16KD",
+        "parameters": {
+            "DATA_WIDTH_A": "10010",
+            "DATA_WIDTH_B": "10010",
+            "REGMODE_B": "NOREG",
+            "CLKBMUX": "CLKB",
+        },
+        "port_directions": {
+            "CLKA": "input",
+            "CLKB": "input",
+            "RSTB": "input",
+            "OCEB": "input",
+            "DOB0": "output",
+        },
+        "connections": {"CLKA": [2], "CLKB": [2], "RSTB": ["0"], "OCEB": ["1"], "DOB0": [3]},
+    }
+    register = {
+        "type": "TRELLIS_FF",
+        "parameters": {"CEMUX": "1 ", "CLKMUX": "CLK", "REGSET": "RESET"},
+        "port_directions": {"CLK": "input", "DI": "input", "LSR": "input", "Q": "output"},
+        "connections": {"CLK": [2], "DI": [3], "LSR": ["0"], "Q": [4]},
+    }
+    ports = {
+        "clk": {"direction": "input", "bits": [2]},
+        "y": {"direction": "output", "bits": [4]},
+    }
+    return {"cells": {"ram": ram, "register": register}, "ports": ports}
+
+
+@pytest.mark.parametrize(
+    ("cell", "table", "key", "value"),
+    [
+        ("register", "parameters", "CLKMUX", "INV"),
+        ("register", "parameters", "CEMUX", "CE"),
+        ("register", "parameters", "REGSET", "SET"),
+        ("register", "connections", "LSR", [5]),
+        ("register", "connections", "CLK", [5]),
+        ("ram", "parameters", "CLKBMUX", "INV"),
+        ("ram", "connections", "RSTB", [5]),
+    ],
+)
+def test_register_and_port_have_to_be_alike(cell, table, key, value):
+    module = _small_netlist()
+    assert absorb_registers(module) == 1
+    (ram,) = module["cells"].values()
+    assert ram["parameters"]["REGMODE_B"] == "OUTREG"
+    assert ram["connections"]["DOB0"] == [4]
+
+    module = _small_netlist()
+    module["cells"][cell][table][key] = value
+    before = json.dumps(module)
+    assert absorb_registers(module) == 0
+    assert json.dumps(module) == before
 
 
 @pytest.mark.synth

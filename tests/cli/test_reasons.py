@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from mla_hw.cli.generate import generate
-from mla_hw.cli.reasons import late_starts
+from mla_hw.cli.reasons import explain_phases, late_starts, stalls
 from mla_hw.cycles.predict import predict
 from mla_hw.cycles.timeline import Timeline
 from mla_hw.design import Design
@@ -17,10 +17,17 @@ from tests.reference_cases import case_dir
 PHASE = re.compile(r"(\w+) +(\d+) +(\d+) +(\d+)  (array|port) +(\d+)  ?(.*)")
 
 
-def why(folder):
+def rows_of(text):
     """Return the rows of the table by phase."""
-    head = (folder / "schedule.txt").read_text(encoding="utf-8").split("\n\n")[0]
-    return {match[1]: match for line in head.splitlines() if (match := PHASE.fullmatch(line))}
+    return {match[1]: match for line in text.splitlines() if (match := PHASE.fullmatch(line))}
+
+
+def why(folder):
+    return rows_of((folder / "schedule.txt").read_text(encoding="utf-8").split("\n\n")[0])
+
+
+def why_at(design, timeline, position):
+    return rows_of(explain_phases(design.model, design, timeline, [position]))
 
 
 def test_cycles_are_those_of_the_prediction(generated):
@@ -35,7 +42,7 @@ def test_cycles_are_those_of_the_prediction(generated):
         least = max(int(row[3]), int(row[4]))
         assert int(row[6]) == pytest.approx(int(row[2]) - least, abs=1)
         assert row[5] == ("array" if int(row[3]) > int(row[4]) else "port")
-        waits = [int(count) for count in re.findall(r" (\d+)(?:,|$)", row[7])]
+        waits = [int(count) for count in re.findall(r" (\d+)(?:,|;|$)", row[7])]
         assert sum(waits) <= int(row[2])
 
 
@@ -47,6 +54,10 @@ def test_what_the_array_waits_for(generated):
     # The first product waits for x, which comes from memory behind the program.
     assert late["q_a"]["semaphore loaded"] > NOMINAL_LATENCY
     assert late["attention"]["semaphore probabilities"] > 0
+    within = stalls(design, timeline)
+    phase = max(within, key=lambda name: within[name]["drain"])
+    assert within[phase]["drain"] > 0
+    assert f"drain {within[phase]['drain']}" in why_at(design, timeline, 9)[phase][7]
     items = timeline.instructions
     moved = [replace(item, start=item.start + 1000, end=item.end + 1000) for item in items]
     later = late_starts(design, Timeline(tuple(moved), timeline.total))

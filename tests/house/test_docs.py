@@ -26,7 +26,9 @@ PAGES = sorted([
 FIGURES = sorted((DOCS / "figures").glob("*.svg"))
 WIDTH = 120
 # Absolute paths, which only mean something on one machine, and marks of unfinished text.
-LOCAL = re.compile(r"""(?:^|[\s`"'(])/[a-z][\w.-]*/|\b(?:TODO|FIXME|TBD)\b""", re.MULTILINE)
+LOCAL = re.compile(
+    r"""(?:^|[\s`"'(])/[a-z][\w.-]*/|\b(?:TODO|FIXME|TBD)\b|@[A-Z]+@""", re.MULTILINE
+)
 
 
 def ids(path):

@@ -35,6 +35,28 @@ def assert_predicted(report):
     for phase in report.phases:
         assert phase["simulated"] == phase["predicted"]
     assert sum(phase["simulated"] for phase in report.phases) == sum(report.cycles["simulated"])
+    # The reader also loads the program, which takes the same time for every token.
+    loads = {
+        counters["busy_reader"] - busy_cycles(report, token, "reader")
+        for token, counters in enumerate(report.counters)
+    }
+    assert len(loads) == 1
+    assert min(loads) > 0
+    for token, counters in enumerate(report.counters):
+        for engine in ("array", "vector", "writer"):
+            assert counters[f"busy_{engine}"] == busy_cycles(report, token, engine)
+        for kind in ("weights", "latents", "drain"):
+            waited = (i["stalls"][kind] for i in report.instructions if i["token"] == token)
+            assert counters[f"stall_{kind}"] == sum(waited)
+
+
+def busy_cycles(report, token, engine):
+    """Cycles in which an engine has an instruction under way, of starts and ends."""
+    busy = set()
+    for item in report.instructions:
+        if item["token"] == token and item["engine"] == engine:
+            busy.update(range(item["start"]["simulated"], item["end"]["simulated"]))
+    return len(busy)
 
 
 @pytest.mark.parametrize(("case", "array"), COMBINATIONS)
