@@ -8,7 +8,7 @@ import pytest
 from mla_hw.cli.generate import generate
 from mla_hw.cli.reasons import explain_phases, late_starts, stalls
 from mla_hw.cycles.predict import predict
-from mla_hw.cycles.timeline import Timeline
+from mla_hw.cycles.timeline import Stalls, Timeline
 from mla_hw.design import Design
 from mla_hw.hardware import NOMINAL_LATENCY
 from tests.cli.test_generate import read
@@ -54,15 +54,27 @@ def test_what_the_array_waits_for(generated):
     # The first product waits for x, which comes from memory behind the program.
     assert late["q_a"]["semaphore loaded"] > NOMINAL_LATENCY
     assert late["attention"]["semaphore probabilities"] > 0
-    within = stalls(design, timeline)
-    phase = max(within, key=lambda name: within[name]["drain"])
-    assert within[phase]["drain"] > 0
-    assert f"drain {within[phase]['drain']}" in why_at(design, timeline, 9)[phase][7]
     items = timeline.instructions
     moved = [replace(item, start=item.start + 1000, end=item.end + 1000) for item in items]
     later = late_starts(design, Timeline(tuple(moved), timeline.total))
     assert later["q_a"].total() == late["q_a"].total() + 1000
     assert later["attention"] == late["attention"]
+
+
+def test_what_the_array_waits_for_within_instructions(generated):
+    design = Design.load(generated)
+    timeline = predict(design.program, design.core, design.memory, [9], latency=NOMINAL_LATENCY)
+    before = stalls(design, timeline)
+    items = list(timeline.instructions)
+    last = max(i for i, item in enumerate(items) if item.name == "MATMUL")
+    items[last] = replace(items[last], stalls=Stalls(weights=12, latents=3456, drain=789))
+    timeline = Timeline(tuple(items), timeline.total)
+    within = stalls(design, timeline)
+    phase = design.manifest["phases"][items[last].index]
+    assert within[phase]["latents"] >= 3456
+    assert {**within, phase: None} == {**before, phase: None}
+    counts = ", ".join(f"{kind} {n}" for kind, n in within[phase].most_common())
+    assert why_at(design, timeline, 9)[phase][7].endswith(counts)
 
 
 def test_fewer_head_passes_are_explained(tmp_path):
