@@ -136,7 +136,10 @@ class Reader(wiring.Component):
         m = Module()
 
         m.submodules.under_way = under_way = Queue(Path, COMMANDS_UNDER_WAY)
-        m.submodules.tiles = tiles = Queue(tile_layout(), COMMANDS_UNDER_WAY)
+        # Room for those under way and for those whose rows wait in the FIFO, so that it is not this
+        # queue that a TILE ever waits for.
+        waiting = fifo_depth(self.config, Path.LATENTS) // self.config.row_beats
+        m.submodules.tiles = tiles = Queue(tile_layout(), COMMANDS_UNDER_WAY + waiting + 1)
         m.submodules.load_commands = load_commands = Queue(
             load_command_layout(), COMMANDS_UNDER_WAY
         )

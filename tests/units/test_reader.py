@@ -14,6 +14,7 @@ from mla_hw.cycles.reader import (
     RECEIVE_LATENCY,
     Path,
     ReadCommand,
+    fifo_depth,
 )
 from rtl_gen.axi import AXI4_SIGNALS, axi4_signature
 from rtl_gen.units.reader import Reader
@@ -123,6 +124,33 @@ def test_throughput_of_latents(port_bytes):
     run.check_data()
     cycles = [cycle for cycle, _ in run.latents]
     assert cycles == [*range(cycles[0], cycles[0] + 12 * 16 * config.row_bytes // config.columns)]
+
+
+def test_tiles_that_nobody_takes_wait_for_room_alone():
+    """As many as FIFO and width adapter have room for are done, and more accepted."""
+    config = small_core(columns=4, ring_blocks=64, outstanding_reads=8)
+    dut = Bench(config)
+    memory = AxiMemory(
+        dut.axi, bytearray(MEMORY_BYTES), port_bytes=config.port_bytes, latency=5, pauses=Pauses()
+    )
+    rows = (fifo_depth(config, Path.LATENTS) + 1) // config.row_beats
+    assert rows > COMMANDS_UNDER_WAY
+    seen = {"accepted": 0, "done": 0}
+
+    async def testbench(ctx):
+        ctx.set(dut.start, 1)
+        await ctx.tick()
+        ctx.set(dut.start, 0)
+        ctx.set(dut.command.payload, encode(config, ReadCommand("TILE", tokens=1), 0))
+        ctx.set(dut.command.valid, 1)
+        for _ in range(1000):
+            seen["accepted"] += ctx.get(dut.command.ready)
+            seen["done"] += ctx.get(dut.done)
+            await ctx.tick()
+
+    simulate(dut, testbench, background=[memory.reads])
+    assert seen["done"] == rows
+    assert seen["accepted"] > rows
 
 
 def test_instructions_under_way():
