@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from mla_hw.cli.block_ram_registers import absorb_registers
 from mla_hw.cli.fpga_tools import find_tool, find_yosys, run_tool, tool_version
 from mla_hw.cli.output_folder import make_folder
+from mla_hw.cli.reset_registers import split_resets
 from mla_hw.design import Design, read_manifest, verilog_sources
 from mla_hw.errors import ConfigError, ToolError
 
@@ -131,10 +132,14 @@ class SynthFlow:
         # Notes on the hierarchy, which cost nothing.
         cells.pop("$scopeinfo", None)
         netlist = self._read_json(self.netlist.name, "yosys")
-        if gone := absorb_registers(netlist["modules"][self.top]):
+        module = netlist["modules"][self.top]
+        if gone := absorb_registers(module):
             cells["TRELLIS_FF"] -= gone
-            self._write(self.netlist.name, json.dumps(netlist))
             self.progress(f"yosys: {gone} registers moved into block RAMs")
+        if new := split_resets(module):
+            cells["TRELLIS_FF"] += new
+            self.progress(f"yosys: {new} copies of registers that reset many others")
+        self._write(self.netlist.name, json.dumps(netlist))
         return dict(sorted(cells.items()))
 
     def pack(self) -> dict[str, Usage]:
