@@ -180,10 +180,19 @@ class LoopStack(wiring.Component):
         with m.Elif(self.next & last):
             m.d.sync += self.depth.eq(self.depth - 1)
 
-        ends = Signal(LOOP_DEPTH)
-        m.d.sync += ends.eq(
-            Cat(Mux(loop.tiled, loop.left <= self.tile_limit, loop.left <= 1) for loop in levels)
+        ends, last_tile, last_count = (
+            Signal(LOOP_DEPTH, name=name) for name in ("ends", "last_tile", "last_count")
         )
+        m.d.sync += [
+            last_tile.eq(Cat(loop.left <= self.tile_limit for loop in levels)),
+            last_count.eq(Cat(loop.left <= 1 for loop in levels)),
+            ends.eq(
+                Cat(
+                    Mux(loop.tiled, tile, count)
+                    for loop, tile, count in zip(levels, last_tile, last_count, strict=True)
+                )
+            ),
+        ]
         with m.Switch(self.depth):
             m.d.sync += last.eq(1)
             for i, end in enumerate(ends):

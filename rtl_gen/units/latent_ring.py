@@ -266,8 +266,8 @@ class LatentRing(wiring.Component):
         index = self.read.index
         # Cycle 0: by column, bank b holds token b - index. A table costs less than a product.
         bases = Array(block * config.token_words for block in range(config.ring_blocks))
-        line = Signal(range(config.ring_blocks * config.token_words), reset_less=True)
-        m.d.sync += line.eq(bases[self.read.block] + self.read.word)
+        line = Signal(range(config.ring_blocks * config.token_words))
+        m.d.comb += line.eq(bases[self.read.block] + self.read.word)
         if products:
             product_line = Signal(
                 range(config.product_blocks * config.product_words), reset_less=True
@@ -277,7 +277,10 @@ class LatentRing(wiring.Component):
         for bank, r_port in enumerate(banks):
             low = Signal(exact_log2(config.columns), name=f"low_{bank}", reset_less=True)
             m.d.sync += low.eq(Mux(self.read.column, bank - index, index))
-            m.d.comb += r_port.address.eq(Cat(low, line))
+            if bank % _BANKS_PER_ADDRESS == 0:
+                near = Signal.like(line, name=f"bank_{bank}_line", attrs=KEEP, reset_less=True)
+                m.d.sync += near.eq(line)
+            m.d.comb += r_port.address.eq(Cat(low, near))
             if products:
                 m.d.comb += products[bank].address.eq(Cat(low, product_line))
 

@@ -1,6 +1,5 @@
 """Reader: LOAD, STREAM and TILE, from memory to their destinations."""
 
-from itertools import count
 from typing import Any
 
 from amaranth import *
@@ -11,7 +10,6 @@ from amaranth.utils import exact_log2
 from mla_hw.cycles.reader import COMMANDS_UNDER_WAY, PATHS, Path, fifo_depth
 from mla_hw.cycles.width_adapter import words_per_beat
 from mla_hw.hardware import CoreConfig
-from mla_hw.program.instructions import INSTRUCTIONS
 from rtl_gen.axi import (
     BURST_BITS,
     BurstSplitter,
@@ -19,7 +17,7 @@ from rtl_gen.axi import (
     drive_address_constants,
     segment_layout,
 )
-from rtl_gen.layouts import ADDRESS_BITS, reader_command_layout
+from rtl_gen.layouts import ADDRESS_BITS, reader_command_layout, short_opcodes
 from rtl_gen.read_receiver import ReadReceiver, read_beat_address_bits, read_burst_layout
 from rtl_gen.units.latent_ring import tile_layout
 from rtl_gen.units.loader import load_beat_layout, load_command_layout
@@ -171,14 +169,10 @@ class Reader(wiring.Component):
         config, command = self.config, self.command
         block_beats = config.columns * config.row_beats
 
-        # The bits that tell the three opcodes apart are enough, as no others come.
         path = Signal(Path)
-        opcodes = {INSTRUCTIONS[name].opcode: value for name, value in PATHS.items()}
-        n_bits = next(n for n in count(1) if len({o % (1 << n) for o in opcodes}) == len(opcodes))
-        with m.Switch(command.p.opcode[:n_bits]):
-            for opcode, value in opcodes.items():
-                with m.Case(opcode % (1 << n_bits)):
-                    m.d.comb += path.eq(value)
+        for name, code in short_opcodes(PATHS).items():
+            with m.If(command.p.opcode[: len(code)] == code):
+                m.d.comb += path.eq(PATHS[name])
 
         layout = data.StructLayout({
             "segment": segment_layout(read_beat_address_bits(config)),
@@ -268,7 +262,7 @@ class Reader(wiring.Component):
         planned_valid = Signal()
         first = Signal()  # of a segment
         # A burst that may be issued is: nobody else takes anything that it needs.
-        issuing, issue = Signal(), Signal()
+        issue = Signal()
         m.d.comb += splitter.o.ready.eq(~planned_valid | issue)
         with m.If(splitter.i.valid & splitter.i.ready):
             m.d.sync += first.eq(1)
@@ -297,17 +291,17 @@ class Reader(wiring.Component):
         for path in Path:
             depth = fifo_depth(config, path)
             room = Signal(range(depth + 1), init=depth, name=f"room_{path.name.lower()}")
-            # With `issue`, which is a cycle late: what is planned stays until then.
-            reserve = Signal(BURST_BITS, name=f"reserve_{path.name.lower()}")
+            # A burst that is issued has been planned for at least a cycle.
+            reserve = Signal(BURST_BITS, name=f"reserve_{path.name.lower()}", reset_less=True)
             m.d.comb += fits[path].eq((burst.path == path) & (room >= planned.beats))
             m.d.sync += [
-                reserve.eq(Mux(issuing & (burst.path == path), planned.beats, 0)),
-                room.eq(room + freed[path] - reserve),
+                reserve.eq(Mux(burst.path == path, planned.beats, 0)),
+                room.eq(room + freed[path] - Mux(issue, reserve, 0)),
             ]
         free_blocks = Signal(range(config.ring_blocks + 1), init=config.ring_blocks)
         m.d.sync += free_blocks.eq(free_blocks + released - (issue & planned.opens_block))
 
-        m.d.comb += issuing.eq(
+        m.d.sync += issue.eq(
             planned_valid
             & fits.any()
             & ~(planned.opens_block & (free_blocks == 0))
@@ -316,7 +310,6 @@ class Reader(wiring.Component):
             & ~issue
             & ~self.stop
         )
-        m.d.sync += issue.eq(issuing)
         m.d.comb += [bursts.i.valid.eq(issue), bursts.i.payload.eq(burst)]
         beat_address = Signal.like(burst.address, reset_less=True)
         length = Signal(8, reset_less=True)

@@ -11,8 +11,12 @@ from amaranth.lib.wiring import In, Out
 from mla_hw.golden.context_accumulator import CONTEXT_BITS
 from mla_hw.golden.score_unit import SCORE_BITS
 from mla_hw.hardware import CoreConfig
-from mla_hw.program.instructions import INSTRUCTIONS
-from rtl_gen.layouts import read_port_signature, vector_command_layout, vector_write_layout
+from rtl_gen.layouts import (
+    read_port_signature,
+    short_opcodes,
+    vector_command_layout,
+    vector_write_layout,
+)
 from rtl_gen.units.context_accumulator import head_control_layout
 from rtl_gen.units.multiplier import Multiplier
 from rtl_gen.units.norm import Norm
@@ -171,10 +175,11 @@ class VectorEngine(wiring.Component):
         """Hand each command to its unit; return, by name, which one has been at work last."""
         busy = Signal()
         active = {name: Signal(name=f"active_{name.lower()}") for name in units}
+        codes = short_opcodes(units)
         accept = self.command.valid & ~busy
         m.d.comb += self.command.ready.eq(~busy)
         for name, unit in units.items():
-            selected = self.command.p.opcode == INSTRUCTIONS[name].opcode
+            selected = self.command.p.opcode[: len(codes[name])] == codes[name]
             m.d.comb += [
                 unit.command.p.eq(self.command.p),
                 unit.command.valid.eq(accept & selected),
