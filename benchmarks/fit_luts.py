@@ -73,7 +73,12 @@ def measure(
         (directory / "verilog").mkdir()
         for name, text in files.items():
             (directory / "verilog" / name).write_text(text, encoding="utf-8")
-        manifest = {"board": BOARD, "hash": digest, "ports": port_table(component)}
+        manifest = {
+            "board": BOARD,
+            "hash": digest,
+            "ports": port_table(component),
+            "verilog": sorted(files),
+        }
         (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
         report = synth(directory)
     return {

@@ -26,12 +26,12 @@ OUTSIDE_MULTIPLIERS = 6
 
 #: Look-up tables per unit of each of :func:`lut_terms`, from ``benchmarks/fit_luts.py``.
 LUT_COSTS: Mapping[str, float] = {
-    "core": 11680.0,
-    "accumulator bits": 3.147,
-    "rows": 127.6,
-    "lanes": 342.4,
-    "rotator bytes": 29.1,
-    "port bytes": 34.2,
+    "core": 11770.0,
+    "accumulator bits": 2.042,
+    "rows": 139.4,
+    "lanes": 375.5,
+    "rotator bytes": 28.89,
+    "port bytes": 27.13,
 }
 
 

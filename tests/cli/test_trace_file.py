@@ -16,6 +16,7 @@ def instruction(token, index, engine, simulated, predicted, cause="dispatcher"):
         "text": f"DO {index}",
         "engine": engine,
         "cause": cause,
+        "stalls": {"weights": 0, "latents": index, "drain": 0},
         "start": {"simulated": simulated[0], "predicted": predicted[0]},
         "end": {"simulated": simulated[1], "predicted": predicted[1]},
     }
@@ -90,5 +91,11 @@ def test_text_is_json(report):
     assert data["otherData"]["memory"] == "fixed:32"
     first = next(e for e in data["traceEvents"] if e["name"] == "DO 1")
     assert first["args"] == {"index": 1, "iteration": [1], "cause": "order", "start": 8}
+    product = next(e for e in data["traceEvents"] if e["name"] == "DO 2")
+    assert product["args"]["stalls"] == {"weights": 0, "latents": 2, "drain": 0}
+    with_stalls = [e for e in data["traceEvents"] if "stalls" in e.get("args", ())]
+    assert {e["args"]["index"] for e in with_stalls} == {
+        item["index"] for item in report.instructions if item["engine"] == "array"
+    }
     tokens = [e for e in data["traceEvents"] if e["ph"] == "X" and e["cat"] == "run"]
     assert [token["args"] for token in tokens] == [{"cycles": 44}, {"cycles": 30}, {}, {}]
