@@ -46,16 +46,16 @@ def commit(output: Path) -> str:
     MlaHwError
         When other files differ from it and the figures would go to their usual place.
     """
-    others = [f":(exclude){path.name}" for path in (README, OUTPUT)]
-    others = [other.replace(OUTPUT.name, f"benchmarks/{OUTPUT.name}") for other in others]
+    root = README.parent
+    own = [f":(exclude){path.relative_to(root)}" for path in (README, OUTPUT)]
 
     def git(*arguments: str) -> str:
         result = subprocess.run(
-            ["git", *arguments], capture_output=True, text=True, check=False, cwd=README.parent
+            ["git", *arguments], capture_output=True, text=True, check=False, cwd=root
         )
         return result.stdout.strip()
 
-    changed = git("status", "--porcelain", "--", ".", *others)
+    changed = git("status", "--porcelain", "--", ".", *own)
     if changed and output == OUTPUT:
         raise MlaHwError(
             "figures are of a commit: commit what has changed, or give another --output"

@@ -1,9 +1,16 @@
-"""Payload layouts of the control side: instructions on their way, errors, base registers."""
+"""Payload layouts of the control side: instructions on their way, errors, base registers.
 
+And what an engine looks at of an opcode.
+"""
+
+from collections.abc import Iterable
+from itertools import count
+
+from amaranth import *
 from amaranth.lib import data
 
 from mla_hw.hardware import SEMAPHORES, TAG_BITS, CoreConfig
-from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, Engine
+from mla_hw.program.instructions import FIELDS, INSTRUCTION_WORDS, INSTRUCTIONS, Engine
 from mla_hw.registers import ErrorCode
 from rtl_gen.layouts import (
     ADDRESS_BITS,
@@ -22,6 +29,7 @@ __all__ = [
     "fault_layout",
     "place_layout",
     "program_write_layout",
+    "short_opcodes",
 ]
 
 #: Target of the LOAD that fills the program memory; the instruction table has no such choice.
@@ -75,3 +83,12 @@ def error_layout() -> data.StructLayout:
         "program_counter": TAG_BITS,
         "address": ADDRESS_BITS,
     })
+
+
+def short_opcodes(names: Iterable[str]) -> dict[str, Const]:
+    """Return the low bits of each instruction's opcode that tell it from the others given."""
+    opcodes = {name: INSTRUCTIONS[name].opcode for name in names}
+    bits = next(
+        n for n in count(1) if len({o % (1 << n) for o in opcodes.values()}) == len(opcodes)
+    )
+    return {name: Const(opcode % (1 << bits), bits) for name, opcode in opcodes.items()}

@@ -1,8 +1,5 @@
 """Payload layouts and memory-port signatures that units share: one function per payload."""
 
-from collections.abc import Iterable
-from itertools import count
-
 from amaranth import *
 from amaranth.lib import data
 from amaranth.lib.wiring import In, Out, Signature
@@ -11,7 +8,6 @@ from mla_hw.hardware import CONSTANT_BANKS, CoreConfig
 from mla_hw.program.instructions import (
     ADDRESS_OFFSET_BITS,
     FIELDS,
-    INSTRUCTIONS,
     MEMORY_ADDRESS_BITS,
     VECTOR_COUNT_BITS,
 )
@@ -29,7 +25,6 @@ __all__ = [
     "result_layout",
     "score_layout",
     "shift_control_layout",
-    "short_opcodes",
     "step_layout",
     "vector_command_layout",
     "vector_write_layout",
@@ -196,15 +191,6 @@ def context_sum_layout(config: CoreConfig) -> data.StructLayout:
 def shift_control_layout() -> data.StructLayout:
     """:class:`mla_hw.golden.softmax.ShiftControl` of one head."""
     return data.StructLayout({"first": 1, "swap": 1, "shift": 6, "halve": 1})
-
-
-def short_opcodes(names: Iterable[str]) -> dict[str, Const]:
-    """Return the low bits of each instruction's opcode that tell it from the others given."""
-    opcodes = {name: INSTRUCTIONS[name].opcode for name in names}
-    bits = next(
-        n for n in count(1) if len({o % (1 << n) for o in opcodes.values()}) == len(opcodes)
-    )
-    return {name: Const(opcode % (1 << bits), bits) for name, opcode in opcodes.items()}
 
 
 def read_port_signature(shape: object, depth: int) -> Signature:

@@ -17,7 +17,8 @@ from rtl_gen.axi import (
     drive_address_constants,
     segment_layout,
 )
-from rtl_gen.layouts import ADDRESS_BITS, reader_command_layout, short_opcodes
+from rtl_gen.control_layouts import short_opcodes
+from rtl_gen.layouts import ADDRESS_BITS, reader_command_layout
 from rtl_gen.read_receiver import ReadReceiver, read_beat_address_bits, read_burst_layout
 from rtl_gen.units.latent_ring import tile_layout
 from rtl_gen.units.loader import load_beat_layout, load_command_layout

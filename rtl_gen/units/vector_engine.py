@@ -11,12 +11,8 @@ from amaranth.lib.wiring import In, Out
 from mla_hw.golden.context_accumulator import CONTEXT_BITS
 from mla_hw.golden.score_unit import SCORE_BITS
 from mla_hw.hardware import CoreConfig
-from rtl_gen.layouts import (
-    read_port_signature,
-    short_opcodes,
-    vector_command_layout,
-    vector_write_layout,
-)
+from rtl_gen.control_layouts import short_opcodes
+from rtl_gen.layouts import read_port_signature, vector_command_layout, vector_write_layout
 from rtl_gen.units.context_accumulator import head_control_layout
 from rtl_gen.units.multiplier import Multiplier
 from rtl_gen.units.norm import Norm

@@ -28,28 +28,34 @@ MEMORIES = [
 
 
 class Reader(wiring.Component):
-    """A memory whose data ``behind`` a register, or otherwise, are the output."""
+    """One block RAM whose data ``behind`` a register, or otherwise, are the output."""
 
-    def __init__(self, behind):
-        self.behind = behind
+    def __init__(self, behind, width=16):
+        self.behind, self.width = behind, width
+        self.address_bits = 10 if width <= 18 else 9
         super().__init__({
-            "w": In(16),
-            "address": In(10),
-            "r_address": In(10),
+            "w": In(width),
+            "address": In(self.address_bits),
+            "r_address": In(self.address_bits),
             "en": In(1),
-            "data": Out(16),
+            "data": Out(width),
             "early": Out(1),
         })
 
     def elaborate(self, platform):
         m = Module()
         m.submodules.storage = storage = memory.Memory(
-            shape=16, depth=1024, init=[], attrs={"no_rw_check": 1}
+            shape=self.width,
+            depth=1 << self.address_bits,
+            init=[],
+            attrs={"no_rw_check": 1},
         )
         w_port, r_port = storage.write_port(), storage.read_port()
         m.d.comb += [w_port.addr.eq(self.address), w_port.data.eq(self.w), w_port.en.eq(self.en)]
         m.d.comb += r_port.addr.eq(self.r_address)
-        data = Signal(16, reset_less=self.behind != "reset")
+        if self.behind == "read enable":
+            m.d.comb += r_port.en.eq(self.en)
+        data = Signal(self.width, reset_less=self.behind != "reset")
         if self.behind == "enabled":
             with m.If(self.en):
                 m.d.sync += data.eq(r_port.data)
@@ -249,41 +255,12 @@ def test_only_what_the_output_register_can_do(tmp_path, behind, count):
     assert [ram["parameters"]["REGMODE_B"] for ram in rams] == ["OUTREG" if count else "NOREG"]
 
 
-class WholeBlocks(wiring.Component):
-    """Reads of 36 bits, with a register behind; ``en`` is the memory's read enable if wanted."""
-
-    def __init__(self, enabled):
-        self.enabled = enabled
-        super().__init__({
-            "w": In(36),
-            "address": In(9),
-            "r_address": In(9),
-            "en": In(1),
-            "data": Out(36),
-        })
-
-    def elaborate(self, platform):
-        m = Module()
-        m.submodules.storage = storage = memory.Memory(
-            shape=36, depth=512, init=[], attrs={"no_rw_check": 1}
-        )
-        w_port, r_port = storage.write_port(), storage.read_port()
-        m.d.comb += [w_port.addr.eq(self.address), w_port.data.eq(self.w), w_port.en.eq(self.en)]
-        m.d.comb += r_port.addr.eq(self.r_address)
-        if self.enabled:
-            m.d.comb += r_port.en.eq(self.en)
-        data = Signal(36, reset_less=True)
-        m.d.sync += data.eq(r_port.data)
-        m.d.comb += self.data.eq(data)
-        return m
-
-
 @pytest.mark.synth
 @pytest.mark.slow
-@pytest.mark.parametrize("enabled", [False, True])
-def test_whole_blocks_use_both_output_registers_or_none(tmp_path, enabled):
-    gone, (ram,) = synthesise(tmp_path, WholeBlocks(enabled))
-    assert gone == (0 if enabled else 36)
-    assert {ram["parameters"][f"REGMODE_{port}"] for port in "AB"} == {
-        "NOREG" if enabled else "OUTREG"
-    }
+@pytest.mark.parametrize(
+    ("behind", "mode"), [("register", "OUTREG"), ("read enable", "NOREG"), ("shared", "NOREG")]
+)
+def test_whole_blocks_use_both_output_registers_or_none(tmp_path, behind, mode):
+    gone, (ram,) = synthesise(tmp_path, Reader(behind, width=36))
+    assert gone == (36 if mode == "OUTREG" else 0)
+    assert {ram["parameters"][f"REGMODE_{port}"] for port in "AB"} == {mode}

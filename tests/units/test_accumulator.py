@@ -4,11 +4,13 @@ import subprocess
 
 import numpy as np
 import pytest
+from amaranth.hdl import signed, unsigned
 
 from mla_hw.cli.fpga_tools import find_yosys, run_tool
 from rtl_gen.units.accumulator import Accumulator
 from rtl_gen.verilog import emit_verilog
 from tests.streams import simulate
+from tests.verilog_bench import outputs
 
 WIDTHS = {"34+24": (34, 24), "37+24": (37, 24), "8+8": (8, 8), "5+3": (5, 3)}
 widths = pytest.mark.parametrize(("width", "p_width"), WIDTHS.values(), ids=WIDTHS)
@@ -87,33 +89,11 @@ def test_carry_chain_of_the_ecp5_form_is_proven(width, p_width, tmp_path):
     run_tool(command, log=tmp_path / "proof.log", name="yosys")
 
 
-BENCH = """
-module bench;
-    reg clk = 0, first;
-    reg signed [{p}:0] p;
-    wire signed [{sum}:0] sum;
-    integer file, got;
-    ecp5 dut (.clk(clk), .first(first), .p(p), .sum(sum));
-    initial begin
-        file = $fopen("inputs.txt", "r");
-        got = $fscanf(file, "%d %d", first, p);
-        while (got == 2) begin
-            #1 clk = 1;
-            #1 clk = 0;
-            $display("%0d", sum);
-            got = $fscanf(file, "%d %d", first, p);
-        end
-    end
-endmodule
-"""
-
-
 @pytest.mark.rtl
 @pytest.mark.icarus
 @widths
 def test_ecp5_form_in_simulation(width, p_width, tmp_path):
     write(tmp_path, width, p_width)
-    (tmp_path / "bench.v").write_text(BENCH.format(p=p_width - 1, sum=width - 1))
     # That other tools than Yosys can read what is for synthesis.
     subprocess.run(
         ["iverilog", "-g2005", "-DSYNTHESIS", "-t", "null", "-i", "ecp5.v"],
@@ -121,13 +101,12 @@ def test_ecp5_form_in_simulation(width, p_width, tmp_path):
         check=True,
     )
     pairs = inputs(p_width)
-    (tmp_path / "inputs.txt").write_text("".join(f"{int(first)} {p}\n" for first, p in pairs))
-    subprocess.run(
-        ["iverilog", "-g2005", "-s", "bench", "-o", "bench.vvp", "bench.v", "ecp5.v"],
-        cwd=tmp_path,
-        check=True,
+    output = outputs(
+        tmp_path,
+        ["ecp5.v"],
+        "ecp5",
+        {"first": unsigned(1), "p": signed(p_width)},
+        ("sum", signed(width)),
+        pairs,
     )
-    output = subprocess.run(
-        ["vvp", "bench.vvp"], cwd=tmp_path, check=True, capture_output=True, text=True
-    ).stdout.split()
     assert output == [str(total) for total in expected(pairs, width)]

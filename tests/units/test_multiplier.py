@@ -1,40 +1,20 @@
 # amaranth: UnusedElaboratable=no
 
-import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
+from amaranth.hdl import unsigned
 
 from mla_hw.errors import ConfigError
 from rtl_gen.units.multiplier import Multiplier
 from tests.streams import convert, simulate
+from tests.verilog_bench import outputs
 
 PRIMITIVES = Path(__file__).parents[2] / "sim" / "models" / "ecp5.v"
 WIDTHS = {"16x8": (16, 8), "16x16": (16, 16), "18x18": (18, 18), "3x2": (3, 2)}
 widths = pytest.mark.parametrize(("a_width", "b_width"), WIDTHS.values(), ids=WIDTHS)
 signs = pytest.mark.parametrize("is_signed", [True, False], ids=["signed", "unsigned"])
-
-BENCH = """
-module bench;
-    reg clk = 0, rst = 0;
-    reg {sign} [{a}:0] a;
-    reg {sign} [{b}:0] b;
-    wire {sign} [{p}:0] p;
-    integer file, got;
-    top dut (.clk(clk), .rst(rst), .a(a), .b(b), .p(p));
-    initial begin
-        file = $fopen("operands.txt", "r");
-        got = $fscanf(file, "%d %d", a, b);
-        while (got == 2) begin
-            #1 clk = 1;
-            #1 clk = 0;
-            $display("%0d", p);
-            got = $fscanf(file, "%d %d", a, b);
-        end
-    end
-endmodule
-"""
 
 
 def operands(a_width, b_width, is_signed, count=200):
@@ -80,23 +60,14 @@ def test_both_forms_agree_as_verilog(kind, a_width, b_width, is_signed, tmp_path
     dut = Multiplier(a_width=a_width, b_width=b_width, kind=kind, is_signed=is_signed)
     pairs = operands(a_width, b_width, is_signed)
     (tmp_path / "dut.v").write_text(convert(dut))
-    (tmp_path / "bench.v").write_text(
-        BENCH.format(
-            a=a_width - 1,
-            b=b_width - 1,
-            p=a_width + b_width - 1,
-            sign="signed" if is_signed else "",
-        )
+    output = outputs(
+        tmp_path,
+        ["dut.v", str(PRIMITIVES)],
+        "top",
+        {"a": dut.a.shape(), "b": dut.b.shape(), "rst": unsigned(1)},
+        ("p", dut.p.shape()),
+        [(*pair, 0) for pair in pairs + [(0, 0)] * dut.timing.latency],
     )
-    flush = [(0, 0)] * dut.timing.latency
-    (tmp_path / "operands.txt").write_text("".join(f"{a} {b}\n" for a, b in pairs + flush))
-    sources = ["bench.v", "dut.v", str(PRIMITIVES)]
-    subprocess.run(
-        ["iverilog", "-g2005", "-s", "bench", "-o", "bench.vvp", *sources], cwd=tmp_path, check=True
-    )
-    output = subprocess.run(
-        ["vvp", "bench.vvp"], cwd=tmp_path, check=True, capture_output=True, text=True
-    ).stdout.split()
     # What is displayed follows the clock edge, hence one line less.
     assert output[dut.timing.latency - 1 : -1] == [str(a * b) for a, b in pairs]
 
