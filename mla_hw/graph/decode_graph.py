@@ -8,7 +8,7 @@ import networkx as nx
 
 from mla_hw.config import ModelConfig
 from mla_hw.errors import GraphError
-from mla_hw.graph.nodes import CONTEXT, MatMul, Node, Role
+from mla_hw.graph.nodes import CONTEXT, CacheAppend, Input, MatMul, Node, Role
 
 __all__ = ["PHASES", "DecodeGraph"]
 
@@ -74,6 +74,15 @@ class DecodeGraph:
         for node in reversed(self.nodes):
             if node.name in found:
                 found.update(node.inputs)
+        return found
+
+    def per_token(self) -> set[str]:
+        """Return the nodes whose result differs between the tokens that query the same cache."""
+        found: set[str] = set()
+        for node in self.nodes:
+            depends = isinstance(node, Input) or any(name in found for name in node.inputs)
+            if depends and not isinstance(node, CacheAppend):
+                found.add(node.name)
         return found
 
     @property

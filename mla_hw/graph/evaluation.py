@@ -85,7 +85,7 @@ def evaluate(
         operands=operands,
         x=x.astype(np.float64),
         table=rope_table(graph.config, np.arange(tokens), context or tokens),
-        per_token=_per_token(graph),
+        per_token=graph.per_token(),
     )
     shared = _shared(graph, run.per_token)
     values: dict[str, _Array] = {}
@@ -120,16 +120,6 @@ def _check_hidden(graph: DecodeGraph, x: NDArray[np.floating]) -> None:
     if not np.isfinite(x).all():
         token, channel = np.argwhere(~np.isfinite(x))[0]
         raise ConfigError(f"x is {x[token, channel]} at [{token}, {channel}]")
-
-
-def _per_token(graph: DecodeGraph) -> set[str]:
-    """Return the nodes whose result differs between the tokens that query the same cache."""
-    found: set[str] = set()
-    for node in graph.nodes:
-        depends = isinstance(node, Input) or any(name in found for name in node.inputs)
-        if depends and not isinstance(node, CacheAppend):
-            found.add(node.name)
-    return found
 
 
 def _shared(graph: DecodeGraph, per_token: set[str]) -> set[str]:
@@ -235,8 +225,9 @@ def _contract(
 
 
 def _causal_softmax(scores: _Array, positions: NDArray[np.int64]) -> _Array:
-    """Normalise [token, head, context] scores; rows of the context after the own one get 0."""
-    future = np.arange(scores.shape[-1]) > positions[:, None, None]
+    """Normalise [token, …, context] scores; rows of the context after the own one get 0."""
+    own = positions.reshape(-1, *(1,) * (scores.ndim - 1))
+    future = np.arange(scores.shape[-1]) > own
     scores = np.where(future, -np.inf, scores)
     weights = np.exp(scores - scores.max(axis=-1, keepdims=True))
     return np.asarray(weights / weights.sum(axis=-1, keepdims=True))

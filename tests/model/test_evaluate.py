@@ -7,6 +7,7 @@ from mla_hw.checkpoint import load_layer, random_layer
 from mla_hw.config import ModelConfig
 from mla_hw.errors import ConfigError, GraphError
 from mla_hw.graph import MLA_SCHEMES, build_graph, evaluate
+from mla_hw.graph.nodes import Weight
 from tests.model.attention import attend
 from tests.model.checkpoints import TINY
 from tests.reference_cases import CASES, load_case, write_case
@@ -136,6 +137,43 @@ def test_plain_multi_head_attention():
         weights /= weights.sum(axis=1, keepdims=True)
         y += weights @ (x @ operands["W_V"][head].T) @ operands["W_O"][:, head].T
     assert relative(evaluate(build_graph(config, "mha"), operands, x)["y"], y) < 1e-12
+
+
+def test_grouped_query_attention_is_multi_head_attention_with_repeated_keys():
+    config = replace(ModelConfig.from_hf(TINY), num_attention_heads=20)
+    rng = np.random.default_rng(1)
+    # The largest divisor of 20 up to 8.
+    groups, members = 5, 4
+    shapes = {"W_Q": (groups, members, 10, 20), "W_K": (groups, 10, 20), "W_V": (groups, 5, 20)}
+    grouped = {name: rng.standard_normal(shape) / 4 for name, shape in shapes.items()}
+    grouped["W_O"] = rng.standard_normal((20, groups, members, 5)) / 4
+    repeated = {
+        "W_Q": grouped["W_Q"].reshape(20, 10, 20),
+        "W_K": np.repeat(grouped["W_K"], members, axis=0),
+        "W_V": np.repeat(grouped["W_V"], members, axis=0),
+        "W_O": grouped["W_O"].reshape(20, 20, 5),
+    }
+    x = hidden(config)
+    expected = evaluate(build_graph(config, "mha"), repeated, x)["y"]
+    assert relative(evaluate(build_graph(config, "gqa"), grouped, x)["y"], expected) < 1e-12
+
+
+@pytest.mark.parametrize("q_lora_rank", [14, None])
+def test_schemes_agree_without_rotation(q_lora_rank):
+    config = replace(ModelConfig.from_hf(TINY), q_lora_rank=q_lora_rank)
+    rng = np.random.default_rng(2)
+    graphs = [build_graph(config, scheme, rope=False) for scheme in MLA_SCHEMES]
+    operands = {
+        node.name: rng.standard_normal([axis.size for axis in node.type.axes]) / 4
+        for node in graphs[0].nodes
+        if isinstance(node, Weight)
+    }
+    assert operands["W_UQ"].shape[1] == operands["W_UK"].shape[1] == 6
+    x = hidden(config)
+    first, *others = (evaluate(graph, operands, x)["y"] for graph in graphs)
+    assert np.abs(first).max() > 1e-3
+    for other in others:
+        assert relative(other, first) < 1e-12
 
 
 def test_captured_values():

@@ -4,7 +4,15 @@ import pytest
 
 from mla_hw.config import ModelConfig
 from mla_hw.errors import GraphError
-from mla_hw.graph import MLA_SCHEMES, PHASES, SCHEMES, DecodeGraph, build_graph, verify_graph
+from mla_hw.graph import (
+    MLA_SCHEMES,
+    PHASES,
+    SCHEMES,
+    DecodeGraph,
+    build_graph,
+    kv_groups,
+    verify_graph,
+)
 from mla_hw.graph.nodes import CONTEXT, Axis, Input, MatMul, Role, Slice, TensorType, Weight
 from mla_hw.presets import PRESETS
 from tests.model.checkpoints import TINY
@@ -118,8 +126,16 @@ def test_work_of_the_schemes():
     assert read["mha"] == heads * 7168 * (2 * (nope + 64) + 2 * v)
     assert macs["mha"] == read["mha"] + heads * (nope + 64 + v) * context
     assert graphs["mha"].cache_elements(context) == heads * (nope + 64 + v) * context
+    groups = 8
+    assert read["gqa"] == 7168 * ((nope + 64 + v) * heads + (nope + 64 + v) * groups)
+    assert macs["gqa"] == read["gqa"] + heads * (nope + 64 + v) * context
+    assert graphs["gqa"].cache_elements(context) == groups * (nope + 64 + v) * context
     for scheme in MLA_SCHEMES:
         assert graphs[scheme].cache_elements(context) == 576 * context
+
+
+def test_groups_divide_the_heads():
+    assert [kv_groups(heads) for heads in (128, 20, 40, 7, 1, 11)] == [8, 5, 8, 7, 1, 1]
 
 
 def test_unknown_names():

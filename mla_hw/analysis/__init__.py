@@ -1,0 +1,1 @@
+"""Comparison of attention schemes on models and machines, before anything is built."""

@@ -1,0 +1,247 @@
+"""Work and traffic of a graph's phases, for any number of tokens, sequences and cached rows.
+
+Every count is a sum of four parts, told apart by what a node depends on: nothing but weights
+(made once per step), the tokens of the step, the cached rows, or both (a pair of query and key).
+"""
+
+import math
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+
+from mla_hw.errors import ConfigError
+from mla_hw.fields import check_positive_int
+from mla_hw.graph.decode_graph import DecodeGraph
+from mla_hw.graph.nodes import (
+    CONTEXT,
+    CacheAppend,
+    Input,
+    MatMul,
+    Node,
+    RmsNorm,
+    Role,
+    Rope,
+    Softmax,
+)
+
+__all__ = ["Count", "PhaseWork", "StepShape", "graph_work", "product_counts"]
+
+#: Operations per element that are no products of matrices: square and factor of a norm; two
+#: products of a rotated channel; scale, exponential and division of a probability.
+_VECTOR_OPERATIONS: dict[type[Node], int] = {RmsNorm: 2, Rope: 2, Softmax: 3}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StepShape:
+    """What one step works on.
+
+    Parameters
+    ----------
+    context : int
+        Rows in the cache of a sequence at the end of the step, those of its own tokens included.
+    tokens : int
+        Tokens of a sequence in the step: 1 in decode, `context` in prefill.
+    batch : int
+        Sequences, which share the weights.
+    causal : bool
+        A token attends to its own row and earlier ones. False counts all pairs of a prefill, as
+        kernels without a causal mask work.
+    """
+
+    context: int
+    tokens: int = 1
+    batch: int = 1
+    causal: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("context", "tokens", "batch"):
+            check_positive_int(name, getattr(self, name))
+        if self.tokens > self.context:
+            raise ConfigError(f"tokens must be at most context = {self.context}, not {self.tokens}")
+
+    @property
+    def rows(self) -> int:
+        """Cached rows of all sequences."""
+        return self.batch * self.context
+
+    @property
+    def all_tokens(self) -> int:
+        """Tokens of all sequences."""
+        return self.batch * self.tokens
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of a query and a key that it attends to, of all sequences."""
+        future = self.tokens * (self.tokens - 1) // 2 if self.causal else 0
+        return self.batch * (self.tokens * self.context - future)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Count:
+    """A number that grows with a step's shape.
+
+    Parameters
+    ----------
+    once, per_token, per_row, per_pair : int
+        Parts per step, per token, per cached row, and per pair of query and key.
+    """
+
+    once: int = 0
+    per_token: int = 0
+    per_row: int = 0
+    per_pair: int = 0
+
+    def at(self, shape: StepShape) -> int:
+        """Return the number for one step."""
+        return (
+            self.once
+            + self.per_token * shape.all_tokens
+            + self.per_row * shape.rows
+            + self.per_pair * shape.pairs
+        )
+
+    def __add__(self, other: "Count") -> "Count":
+        return Count(
+            once=self.once + other.once,
+            per_token=self.per_token + other.per_token,
+            per_row=self.per_row + other.per_row,
+            per_pair=self.per_pair + other.per_pair,
+        )
+
+    @classmethod
+    def total(cls, counts: Iterable["Count"]) -> "Count":
+        """Return the sum."""
+        result = Count()
+        for count in counts:
+            result += count
+        return result
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PhaseWork:
+    """Work and traffic of one phase, in operations and elements.
+
+    Parameters
+    ----------
+    phase : str
+    macs : Count
+        Multiply-accumulates of the products.
+    vector_operations : Count
+        Multiplications, exponentials and divisions of norms, rotations and softmax.
+    weights : int
+        Weights that a step reads, each once.
+    weight_outputs : int
+        Sums that a token's products with weights make; each has a requantise constant.
+    cache_read, cache_written : Count
+        Elements of cached rows; what several phases use is read in the first of them.
+    scales : Count
+        Cached vectors that are read and have a scale of their own where the cache is quantised:
+        one per token, or per token and head.
+    activations : Count
+        Elements of hidden state and result, which go through memory.
+    """
+
+    phase: str
+    macs: Count
+    vector_operations: Count
+    weights: int
+    weight_outputs: int
+    cache_read: Count
+    cache_written: Count
+    scales: Count
+    activations: Count
+
+
+def graph_work(graph: DecodeGraph) -> tuple[PhaseWork, ...]:
+    """Count the phases of a graph, in their order.
+
+    A node that is no product belongs to the phase of the product that its operand comes from; the
+    hidden state to the first phase that uses it.
+    """
+    per_token, phase_of = graph.per_token(), _phases(graph)
+    found = []
+    seen: set[str] = set()
+    scaled: set[int] = set()
+    for phase in graph.phases:
+        nodes = [node for node in graph.nodes if phase_of.get(node.name) == phase]
+        products = [node for node in nodes if isinstance(node, MatMul)]
+        read = _operands(graph, products)
+        cached = [o for o in read if o.type.role is Role.CACHE and o.name not in seen]
+        seen.update(node.name for node in cached)
+        vectors = set(map(_vectors, cached)) - scaled
+        scaled |= vectors
+        written = [node for node in nodes if isinstance(node, CacheAppend)]
+        ends = [node for node in nodes if isinstance(node, Input) or node.name == "y"]
+        found.append(
+            PhaseWork(
+                phase=phase,
+                macs=Count.total(_product_count(graph, node, per_token) for node in products),
+                vector_operations=Count.total(
+                    _count(
+                        operations * node.type.elements(),
+                        context=CONTEXT in node.type.axes,
+                        token=node.name in per_token,
+                    )
+                    for node in nodes
+                    if (operations := _VECTOR_OPERATIONS.get(type(node), 0))
+                ),
+                weights=graph.weight_elements(phase),
+                weight_outputs=graph.weight_outputs(phase),
+                cache_read=Count(per_row=sum(node.type.elements() for node in cached)),
+                scales=Count(per_row=sum(vectors)),
+                cache_written=Count(per_token=sum(node.type.elements() for node in written)),
+                activations=Count(per_token=sum(node.type.elements() for node in ends)),
+            )
+        )
+    return tuple(found)
+
+
+def product_counts(graph: DecodeGraph) -> dict[str, Count]:
+    """Count the multiply-accumulates of each product that is made in a step, by its name."""
+    per_token = graph.per_token()
+    return {
+        node.name: _product_count(graph, node, per_token)
+        for node in graph.nodes
+        if isinstance(node, MatMul) and node.phase
+    }
+
+
+def _product_count(graph: DecodeGraph, node: Node, per_token: Container[str]) -> Count:
+    axes = {axis for operand in graph.operands(node) for axis in operand.type.axes}
+    return _count(
+        graph.node_macs(node.name, 1), context=CONTEXT in axes, token=node.name in per_token
+    )
+
+
+def _count(number: int, *, context: bool, token: bool) -> Count:
+    """File a number under what it grows with."""
+    if token:
+        return Count(per_pair=number) if context else Count(per_token=number)
+    return Count(per_row=number) if context else Count(once=number)
+
+
+def _vectors(cache: Node) -> int:
+    """Vectors of one cached row: one, or one per head; parts of a vector have one scale."""
+    return math.prod(axis.size or 1 for axis in cache.type.axes[1:-1])
+
+
+def _operands(graph: DecodeGraph, nodes: Iterable[Node]) -> list[Node]:
+    """Return all operands, each once."""
+    return list({o.name: o for node in nodes for o in graph.operands(node)}.values())
+
+
+def _phases(graph: DecodeGraph) -> dict[str, str]:
+    """Return the phase of every node that is made in a step."""
+    found: dict[str, str] = {}
+    for node in graph.nodes:
+        if isinstance(node, MatMul):
+            if node.phase is None:
+                continue
+            found[node.name] = node.phase
+            for name in node.inputs:
+                if isinstance(graph[name], Input):
+                    found.setdefault(name, node.phase)
+        else:
+            made = [found[name] for name in node.inputs if name in found]
+            if made:
+                found[node.name] = made[0]
+    return found
