@@ -4,10 +4,14 @@ PYTHON ?= python3
 # Parallel test processes; tests that share a built simulation stay in one (tests/conftest.py).
 PYTEST_OPTIONS ?= -n auto --maxprocesses 8 --dist loadfile
 
-# Tests on Icarus are run where it is installed; `make` says so where it is not.
+# Tests that need Icarus Verilog or Chromium are run where it is installed; `make` says so where it is not.
 ICARUS := $(shell command -v iverilog)
-SELECT := $(if $(ICARUS),,and not icarus)
-LEFT_OUT := $(if $(ICARUS),,@echo "Icarus Verilog (iverilog) is not installed: its tests were left out.")
+CHROMIUM := $(shell command -v chromium)
+SELECT := $(if $(ICARUS),,and not icarus) $(if $(CHROMIUM),,and not browser)
+define LEFT_OUT
+$(if $(ICARUS),,@echo "Icarus Verilog (iverilog) is not installed: its tests were left out.")
+$(if $(CHROMIUM),,@echo "Chromium (chromium) is not installed: tests of pages in a browser were left out.")
+endef
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -52,8 +56,9 @@ lint: $(READY) ## check style, format and spelling
 	$(BIN)/ruff format --check
 	$(BIN)/codespell
 
-docs: $(READY) ## write the generated pages of docs
-	$(BIN)/python -m mla_hw.program.documentation docs
+docs: $(READY) ## write the generated pages and figures of docs
+	$(BIN)/python -m mla_hw.documentation docs
+	$(BIN)/mla-hw paper --out docs/figures/paper
 
 types: $(READY) ## check types
 	$(BIN)/mypy

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 
 import mla_hw
-from benchmarks import rows, schemes
+from benchmarks import analysis, rows, schemes
 from benchmarks.report import (
     OUTPUT,
     caption,
@@ -204,6 +204,11 @@ _TABLES: Mapping[str, tuple[Sequence[Any], Callable[[Any, Path], dict[str, Any]]
             case, BOARD, folder / f"{case.model}-{case.scheme}", say
         ),
         schemes.table,
+    ),
+    "analysis": (
+        analysis.CASES,
+        lambda case, folder: analysis.measure(case, HARDWARE, folder, say),
+        analysis.table,
     ),
 }
 

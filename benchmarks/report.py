@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from mla_hw.errors import MlaHwError
+from mla_hw.markdown import markdown_table
 
 __all__ = [
+    "COMPARISON",
     "MARKS",
     "OUTPUT",
     "README",
@@ -26,6 +28,8 @@ __all__ = [
 ]
 
 OUTPUT = Path(__file__).parent / "results.json"
+#: Of ``benchmarks/compare.py``, whose tools are no part of the default installation.
+COMPARISON = OUTPUT.with_name("compare.json")
 LINE_WIDTH = 120
 README = Path(__file__).parents[1] / "README.md"
 #: Key of the figures in the results: mark of their table in the README.
@@ -35,6 +39,7 @@ MARKS: Mapping[str, str] = {
     "capacity": "capacity",
     "rows": "rows",
     "schemes": "schemes",
+    "analysis": "analysis",
 }
 
 
@@ -47,7 +52,7 @@ def commit(output: Path) -> str:
         When other files differ from it and the figures would go to their usual place.
     """
     root = README.parent
-    own = [f":(exclude){path.relative_to(root)}" for path in (README, OUTPUT)]
+    own = [f":(exclude){path.relative_to(root)}" for path in (README, OUTPUT, COMPARISON)]
 
     def git(*arguments: str) -> str:
         result = subprocess.run(
@@ -56,7 +61,7 @@ def commit(output: Path) -> str:
         return result.stdout.strip()
 
     changed = git("status", "--porcelain", "--", ".", *own)
-    if changed and output == OUTPUT:
+    if changed and output in {OUTPUT, COMPARISON}:
         raise MlaHwError(
             "figures are of a commit: commit what has changed, or give another --output"
         )
@@ -116,7 +121,7 @@ def write_readme(mark: str, text: str) -> None:
 def markdown(rows: Iterable[Sequence[str]]) -> str:
     """Return a table; the first row is its head."""
     head, *body = rows
-    return "".join(f"| {' | '.join(row)} |\n" for row in (head, ["---"] * len(head), *body))
+    return markdown_table(head, body)
 
 
 def grouped(number: int) -> str:

@@ -1,19 +1,32 @@
 """Compiler, golden model and cycle model of an FPGA core for Multi-head Latent Attention.
 
 The commands of the command line are functions of this package: :func:`generate`,
-:func:`simulate`, :func:`synth`, :func:`models` and :func:`boards`. They are loaded when they are
-first used, because they bring Amaranth and the simulators with them.
+:func:`simulate`, :func:`synth`, :func:`report`, :func:`analyze`, :func:`paper`, :func:`models` and
+:func:`boards`. They are loaded when they are first used, because they bring Amaranth, simulators
+and plotting libraries with them.
 """
 
 from importlib import import_module
 from typing import Any
 
-__all__ = ["boards", "generate", "models", "simulate", "synth"]
+__all__ = [
+    "analyze",
+    "boards",
+    "generate",
+    "models",
+    "paper",
+    "report",
+    "simulate",
+    "synth",
+]
 
 _MODULES = {
+    "analyze": "analyze",
     "boards": "listing",
     "generate": "generate",
     "models": "listing",
+    "paper": "paper",
+    "report": "report",
     "simulate": "simulate",
     "synth": "synth",
 }

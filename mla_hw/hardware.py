@@ -12,11 +12,14 @@ __all__ = [
     "MOST_TILE_TOKENS",
     "PROGRAM_LOAD",
     "QUEUE_DEPTH",
+    "SCALE_BYTES",
     "SEMAPHORES",
     "TAG_BITS",
     "CoreConfig",
     "HardwareConfig",
+    "cache_row_bytes",
     "memory_slices",
+    "padded",
     "spread_bits",
     "tile_limit",
 ]
@@ -34,6 +37,8 @@ SEMAPHORES = 16
 TAG_BITS = 16
 #: What stands in the place of an index for the dispatcher's load of the program.
 PROGRAM_LOAD = (1 << TAG_BITS) - 1
+#: Bytes of a cached token's scale, behind its latent and its RoPE key.
+SCALE_BYTES = 2
 #: Tiles whose constants the requantiser holds.
 CONSTANT_BANKS = 8
 
@@ -80,6 +85,17 @@ def memory_slices(depth: int, width: int) -> list[int]:
         slices.append(part)
         depth -= part
     return slices if depth <= 0 else [*slices, max(depth, 2)]
+
+
+def cache_row_bytes(elements: int, columns: int, port_bytes: int) -> int:
+    """Return the bytes of a cache row in memory: elements, scale, padding to port and word."""
+    unit = max(port_bytes, columns)
+    return -(-(elements + SCALE_BYTES) // unit) * unit
+
+
+def padded(length: int, columns: int) -> int:
+    """Return a length that is filled up to whole words of the array's columns."""
+    return -(-length // columns) * columns
 
 
 def spread_bits(rows: int, query_rows: int) -> int:
@@ -323,8 +339,7 @@ class CoreConfig:
     @property
     def row_bytes(self) -> int:
         """Bytes of a cache row in memory: latents, RoPE key, scale, padding to port and word."""
-        unit = max(self.port_bytes, self.columns)
-        return -(-(self.token_words * self.columns + 2) // unit) * unit
+        return cache_row_bytes(self.token_words * self.columns, self.columns, self.port_bytes)
 
     @property
     def row_beats(self) -> int:

@@ -10,7 +10,19 @@ from typing import Any, NoReturn
 from mla_hw.errors import ConfigError
 from mla_hw.fields import did_you_mean
 
-__all__ = ["Parser", "count", "counts", "integers", "one_of", "path", "positive", "text"]
+__all__ = [
+    "Parser",
+    "count",
+    "counts",
+    "integers",
+    "number",
+    "one_of",
+    "path",
+    "positive",
+    "positives",
+    "text",
+    "words",
+]
 
 _MISSING = "the following arguments are required: "
 #: Not ``-``, and no negative number, which is a value.
@@ -101,6 +113,27 @@ def path(value: str) -> Path:
 def positive(text: str) -> int:
     """Read an integer of at least 1."""
     return _integer(text, 1)
+
+
+def positives(text: str) -> tuple[int, ...]:
+    """Read integers of at least 1 that are joined by commas."""
+    return tuple(map(positive, text.split(",")))
+
+
+def words(value: str) -> tuple[str, ...]:
+    """Read words that are joined by commas."""
+    return tuple(text(word.strip()) for word in value.split(","))
+
+
+def number(text: str) -> float:
+    """Read a finite number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"must be a finite number above 0, not {text!r}")
+    return value
 
 
 def integers(text: str) -> tuple[int, ...]:

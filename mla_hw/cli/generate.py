@@ -10,6 +10,7 @@ from typing import Any
 from boards import Board, load_board
 from mla_hw.checkpoint import LayerWeights, load_model
 from mla_hw.cli.arrays import read_rows
+from mla_hw.cli.hardware_file import read_hardware
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
 from mla_hw.cli.reasons import explain_passes, explain_phases
 from mla_hw.cli.versions import project_version, tool_versions
@@ -23,12 +24,11 @@ from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
 from mla_hw.register_text import registers_header, registers_markdown
 from mla_hw.registers import core_constants
 from mla_hw.schedule import check_scheme, schedule_layer
-from mla_hw.yaml_lines import load_yaml_mapping, place_of, reject_unknown_keys
 from rtl_gen.accelerator import Accelerator
 from rtl_gen.resources import check_device
 from rtl_gen.verilog import emit_verilog, instantiation_template, port_table
 
-__all__ = ["GenerateReport", "fitting_groups", "generate", "read_hardware"]
+__all__ = ["GenerateReport", "fitting_groups", "generate"]
 
 TOP = "accelerator"
 
@@ -164,38 +164,6 @@ def generate(
     return GenerateReport(
         directory=Path(out), design=design, warnings=tuple(warnings), predicted=predicted
     )
-
-
-def read_hardware(board: Board, path: str | Path | Mapping[str, Any] | None) -> HardwareConfig:
-    """Lay a hardware file, or its keys, over a board's default.
-
-    Raises
-    ------
-    ConfigError
-        Names option, file, line and key.
-    """
-    values: dict[str, Any] = dict(board.hardware)
-    if path is None:
-        return HardwareConfig.from_dict(values)
-    try:
-        if isinstance(path, Mapping):
-            given, path = dict(path), "keys"
-            lines: dict[str, int] = {}
-        else:
-            given, lines = load_yaml_mapping(Path(path))
-        known = HardwareConfig().to_dict()
-        reject_unknown_keys(given, known, path=Path(path), lines=lines)
-    except ConfigError as error:
-        raise ConfigError(f"--hardware {error}") from None
-    if "accumulator_lanes" not in given:
-        values.pop("accumulator_lanes", None)
-    try:
-        return HardwareConfig.from_dict({**values, **given})
-    except ConfigError as error:
-        # A message begins with the field that must change; the file may hold only the other one.
-        named = (key for key in (str(error).split()[0], *given) if key in given)
-        culprit = next((key for key in named if key in str(error)), "")
-        raise ConfigError(f"--hardware {place_of(path, lines, culprit)}: {error}") from None
 
 
 def _compile(

@@ -5,18 +5,13 @@ import io
 import os
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
-from functools import partial
 
-from mla_hw.cli.arguments import Parser, count, counts, integers, one_of, path, positive, text
-from mla_hw.cli.versions import project_version
+from mla_hw.cli.commands import PROGRAM, Run, build_parser
 from mla_hw.errors import MlaHwError
 
-__all__ = ["main"]
-
-_PROGRAM = "mla-hw"
-_SIMULATORS = ("verilator", "icarus")
+__all__ = ["RUNS", "main"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -30,8 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
     try:
-        arguments = _parser().parse_args(argv)
-        run: Callable[[argparse.Namespace], int] = arguments.run
+        arguments = build_parser(RUNS).parse_args(argv)
+        run: Run = arguments.run
         code = run(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -60,7 +55,7 @@ def _fail(message: str) -> int:
 
 def _say(line: str) -> None:
     with suppress(OSError):
-        print(f"{_PROGRAM}: {line}", file=sys.stderr, flush=True)
+        print(f"{PROGRAM}: {line}", file=sys.stderr, flush=True)
 
 
 def _settle_output() -> None:
@@ -77,139 +72,6 @@ def _settle_output() -> None:
 
 def _progress(line: str) -> None:
     print(line, flush=True)
-
-
-def _parser() -> Parser:
-    parser = Parser(
-        prog=_PROGRAM, description="From a Multi-head Latent Attention checkpoint to an FPGA core."
-    )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {project_version()}")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    _add_generate(commands)
-    _add_simulate(commands)
-    _add_synth(commands)
-    models = commands.add_parser("models", help="list the presets with their dimensions")
-    models.set_defaults(run=_models)
-    boards = commands.add_parser("boards", help="list the boards")
-    boards.set_defaults(run=_boards)
-    parser.commands = tuple(commands.choices)
-    return parser
-
-
-def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
-    command = commands.add_parser("generate", help="make Verilog, program and memory image")
-    command.add_argument(
-        "checkpoint",
-        type=text,
-        metavar="CHECKPOINT",
-        help="folder as Hugging Face writes it, or a preset's name",
-    )
-    command.add_argument(
-        "--layer", type=count, default=0, metavar="N", help="layer of the checkpoint (default: 0)"
-    )
-    command.add_argument(
-        "--board",
-        default="ulx3s-85f",
-        metavar="NAME",
-        help="see mla-hw boards (default: ulx3s-85f)",
-    )
-    command.add_argument(
-        "--hardware", type=path, metavar="FILE.yaml", help="keys over the board's default"
-    )
-    command.add_argument(
-        "--context",
-        type=positive,
-        metavar="N",
-        help="cached tokens (default: min(max_position_embeddings, 4096))",
-    )
-    command.add_argument(
-        "--calibration", type=path, metavar="FILE.npz", help="array x [n, hidden_size]"
-    )
-    command.add_argument(
-        "--seed", type=count, default=0, metavar="N", help="of a preset's weights (default: 0)"
-    )
-    command.add_argument(
-        "--scheme",
-        default="absorb",
-        metavar="absorb|reuse|recompute|naive",
-        help="how MLA is decoded (default: absorb)",
-    )
-    command.add_argument(
-        "--rows",
-        type=positive,
-        default=1,
-        metavar="N",
-        help="sequences that share the weight stream (default: 1)",
-    )
-    command.add_argument(
-        "--same-sequence",
-        action="store_true",
-        help="the rows are consecutive tokens of one sequence",
-    )
-    command.add_argument("--no-image", action="store_true", help="leave image.bin out")
-    command.add_argument(
-        "--out",
-        type=path,
-        required=True,
-        metavar="DIR",
-        help="folder that is made; one that generate made before is replaced",
-    )
-    command.set_defaults(run=_generate)
-
-
-def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
-    command = commands.add_parser("simulate", help="run the core and compare it bit by bit")
-    command.add_argument("directory", type=path, metavar="DIR", help="made by generate")
-    command.add_argument(
-        "--hidden",
-        type=path,
-        metavar="FILE.npz",
-        help="array x [tokens, hidden_size], or [tokens, rows, hidden_size]; y to compare",
-    )
-    command.add_argument(
-        "--prefill",
-        type=counts,
-        default=0,
-        metavar="K",
-        help="tokens that only fill the cache, or as many numbers as rows (default: 0)",
-    )
-    command.add_argument(
-        "--memory",
-        default="fixed:32",
-        metavar="fixed:N|random:SEED|dram",
-        help="latency in cycles, random gaps, or the board's SDRAM (default: fixed:32)",
-    )
-    command.add_argument(
-        "--sim",
-        type=partial(one_of, choices=_SIMULATORS),
-        default="verilator",
-        metavar="|".join(_SIMULATORS),
-        help="simulator (default: verilator)",
-    )
-    command.add_argument(
-        "--waves", action="store_true", help="write an FST and a GTKWave save file"
-    )
-    command.add_argument("--output", type=path, metavar="FILE.npz", help="arrays y_int and y")
-    command.add_argument("--json", type=path, metavar="FILE", help="report")
-    command.add_argument(
-        "--trace", type=path, metavar="FILE.json", help="timelines as Chrome trace events"
-    )
-    command.set_defaults(run=_simulate)
-
-
-def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
-    command = commands.add_parser("synth", help="count resources; place and route with --place")
-    command.add_argument("directory", type=path, metavar="DIR", help="made by generate")
-    command.add_argument("--place", action="store_true", help="place, route, pack a bitstream")
-    command.add_argument(
-        "--seeds",
-        type=integers,
-        default=(1,),
-        metavar="1,2,3",
-        help="seeds of the placement (default: 1)",
-    )
-    command.add_argument("--json", type=path, metavar="FILE", help="report")
-    command.set_defaults(run=_synth)
 
 
 # The commands import what they need when they run, so that `mla-hw boards` does not wait for it.
@@ -275,7 +137,66 @@ def _synth(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _report(arguments: argparse.Namespace) -> int:
+    from mla_hw.cli.report import report
+
+    page = report(arguments.directory, html=arguments.html, progress=_progress)
+    for warning in page.warnings:
+        _say(f"warning: {warning}")
+    _progress(f"written to {page.path}")
+    return 0
+
+
+def _analyze(arguments: argparse.Namespace) -> int:
+    from mla_hw.analysis.baselines import ANALYSIS_SCHEMES
+    from mla_hw.cli.analysis_text import print_analysis
+    from mla_hw.cli.analyze import analyze
+
+    report = analyze(
+        arguments.model,
+        hardware=arguments.hardware,
+        board=arguments.board,
+        peak_macs=arguments.peak_macs,
+        bandwidth=arguments.bandwidth,
+        clock=arguments.clock,
+        contexts=arguments.context,
+        batches=arguments.batch,
+        schemes=arguments.schemes or ANALYSIS_SCHEMES,
+        phase=arguments.phase,
+        paper=arguments.paper,
+        storage=arguments.storage,
+        mac_pj=arguments.mac_pj,
+        pj_per_bit=arguments.pj_per_bit,
+        predict=arguments.predict,
+        json_path=arguments.json,
+        html=arguments.html,
+        progress=_progress,
+    )
+    for warning in report.warnings:
+        _say(f"warning: {warning}")
+    print_analysis(report)
+    return 0
+
+
+def _paper(arguments: argparse.Namespace) -> int:
+    from mla_hw.cli.paper import paper
+    from mla_hw.cli.paper_text import print_paper
+
+    report = paper(arguments.out, progress=_progress)
+    print_paper(report)
+    return 0 if report.ok else 1
+
+
 def _models(arguments: argparse.Namespace) -> int:
+    if arguments.cache:
+        from mla_hw.analysis.cache_size import cache_size
+        from mla_hw.cli.analysis_text import print_cache
+        from mla_hw.cli.listing import models
+        from mla_hw.hardware import HardwareConfig
+
+        hardware = HardwareConfig()
+        print_cache(cache_size(name, preset.config, hardware) for name, preset in models().items())
+        return 0
     from mla_hw.cli.text import print_models
 
     print_models()
@@ -287,3 +208,16 @@ def _boards(arguments: argparse.Namespace) -> int:
 
     print_boards()
     return 0
+
+
+#: What runs a command, by its name.
+RUNS = {
+    "generate": _generate,
+    "simulate": _simulate,
+    "synth": _synth,
+    "report": _report,
+    "analyze": _analyze,
+    "paper": _paper,
+    "models": _models,
+    "boards": _boards,
+}

@@ -1,8 +1,11 @@
-"""The folder that ``generate`` makes: written beside its place and renamed."""
+"""The folders that commands make: written beside their place and renamed."""
 
+import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from mla_hw.errors import ConfigError
@@ -15,20 +18,28 @@ __all__ = [
     "check_target",
     "make_folder",
     "replace_folder",
+    "write_output",
 ]
 
 MANIFEST = "manifest.json"
+#: By the command that makes a folder: a JSON file in it and keys that the file has.
+_MARKS = {
+    "generate": (MANIFEST, frozenset({"format", "hash", "weights_hash", "regions"})),
+    "paper": ("paper.json", frozenset({"paper", "table1", "curves", "crossings"})),
+}
 
 
-def check_target(target: Path, what: str) -> None:
+def check_target(target: Path, what: str, *, maker: str = "generate") -> None:
     """Refuse early what cannot be made or must not be replaced.
 
     Parameters
     ----------
     target : Path
-        Folder to make, without symbolic links; one that generate made may be replaced.
+        Folder to make, without symbolic links; one that the same command made may be replaced.
     what : str
         How errors begin.
+    maker : str
+        The command: ``"generate"`` or ``"paper"``.
 
     Raises
     ------
@@ -37,9 +48,9 @@ def check_target(target: Path, what: str) -> None:
     """
     if target.exists() and not target.is_dir():
         raise ConfigError(f"{what}: must be a folder to make or replace, not a file")
-    if target.is_dir() and any(target.iterdir()) and not _is_ours(target):
+    if target.is_dir() and any(target.iterdir()) and not _made_by(target, maker):
         raise ConfigError(
-            f"{what}: is not empty and was not made by generate, so it is not replaced"
+            f"{what}: is not empty and was not made by {maker}, so it is not replaced"
         )
     _check_parent(target, what)
     try:
@@ -65,12 +76,13 @@ def make_folder(path: Path) -> Path:
     return path
 
 
-def _is_ours(folder: Path) -> bool:
+def _made_by(folder: Path, maker: str) -> bool:
+    name, keys = _MARKS[maker]
     try:
-        manifest = read_json_object(folder / MANIFEST, ConfigError)
+        mark = read_json_object(folder / name, ConfigError)
     except ConfigError:
         return False
-    return manifest.keys() >= {"format", "hash", "weights_hash", "regions"}
+    return mark.keys() >= keys
 
 
 def _work_folder(target: Path) -> Path:
@@ -133,6 +145,31 @@ def check_output(path: Path | str, option: str) -> None:
             target.open("ab").close()
         else:
             tempfile.TemporaryFile(dir=target.parent).close()
+    except OSError as error:
+        raise ConfigError(f"{option} {path}: cannot be written: {error.strerror}") from None
+
+
+def write_output(path: Path | str, text: str, option: str) -> None:
+    """Write a file as a whole, or not at all.
+
+    Raises
+    ------
+    ConfigError
+        Names the option.
+    """
+    place = Path(os.path.realpath(path))
+    try:
+        if place.exists() and not stat.S_ISREG(place.stat().st_mode):
+            # A pipe or a device is written to and not replaced.
+            place.write_text(text, encoding="utf-8")
+            return
+        part = place.with_name(f".{place.name}.{os.getpid()}")
+        try:
+            part.write_text(text, encoding="utf-8")
+            part.replace(place)
+        finally:
+            with suppress(OSError):
+                part.unlink()
     except OSError as error:
         raise ConfigError(f"{option} {path}: cannot be written: {error.strerror}") from None
 

@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 __all__ = [
     "console",
     "cycles_table",
+    "plain_table",
     "print_boards",
     "print_design",
     "print_models",
+    "print_paths",
     "print_simulation",
     "print_synthesis",
     "resources_table",
@@ -35,14 +37,17 @@ def console() -> Console:
     return plain if plain.is_terminal else Console(width=120, color_system=None)
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
+def plain_table(*columns: str, title: str | None = None) -> Table:
+    """Return a table whose first column is text and whose others are numbers."""
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", collapse_padding=True)
     for index, column in enumerate(columns):
-        table.add_column(column, justify="left" if index == 0 else "right")
+        # Where it is narrow, numbers are worth more than their headings.
+        table.add_column(column, justify="left" if index == 0 else "right", no_wrap=index == 0)
     return table
 
 
-def _print_paths(output: Console, *paths: Path) -> None:
+def print_paths(output: Console, *paths: Path) -> None:
+    """Say what was written."""
     for path in paths:
         # A path may be long, and square brackets in it are no markup.
         output.print(f"written to {path}", highlight=False, markup=False, soft_wrap=True)
@@ -61,7 +66,7 @@ def print_models() -> None:
         "max_position_embeddings",
     )
     heads = ("hidden", "heads", "q_lora", "kv_lora", "nope", "rope", "v", "positions")
-    table = _table("model", *heads, "RoPE")
+    table = plain_table("model", *heads, "RoPE")
 
     def show(preset: Any, name: str) -> str:
         value = getattr(preset.config, name)
@@ -82,7 +87,7 @@ def print_models() -> None:
 
 def print_boards() -> None:
     """List the boards with what a core finds on them."""
-    table = _table("board", "device", "LUT", "DSP", "BRAM", "memory", "GB/s", "array", "clock")
+    table = plain_table("board", "device", "LUT", "DSP", "BRAM", "memory", "GB/s", "array", "clock")
     for name, board in boards().items():
         hardware = HardwareConfig.from_dict(board.hardware)
         table.add_row(
@@ -116,17 +121,17 @@ def print_design(report: "GenerateReport") -> None:
         highlight=False,
     )
     steps = report.predicted["cycles"]
-    table = _table("cached tokens", *steps[0]["phases"], "total", title="Predicted cycles")
+    table = plain_table("cached tokens", *steps[0]["phases"], "total", title="Predicted cycles")
     for row in steps:
         cells = [str(value) for value in row["phases"].values()]
         table.add_row(str(row["position"]), *cells, str(row["total"]))
     output.print(table)
-    _print_paths(output, report.directory)
+    print_paths(output, report.directory)
 
 
 def cycles_table(report: "SimulationReport") -> Table:
     """Cycles per phase: simulated, predicted, difference."""
-    table = _table("phase", "simulated", "predicted", "difference")
+    table = plain_table("phase", "simulated", "predicted", "difference")
     for phase in report.phases:
         difference = phase["simulated"] - phase["predicted"]
         table.add_row(
@@ -153,12 +158,12 @@ def print_simulation(report: "SimulationReport") -> None:
     output.print(cycles_table(report))
     if report.memory.startswith("random"):
         output.print("the prediction is for fixed:32; random gaps add cycles", highlight=False)
-    _print_paths(output, *report.files)
+    print_paths(output, *report.files)
 
 
 def resources_table(report: "SynthReport") -> Table:
     """Resources: used, available, share."""
-    table = _table("resource", "used", "available", "share")
+    table = plain_table("resource", "used", "available", "share")
     for name in ("lut", "ff", "dsp", "bram"):
         usage = getattr(report, name)
         share = usage.used / usage.available
@@ -173,4 +178,4 @@ def print_synthesis(report: "SynthReport") -> None:
     output.print(resources_table(report))
     for seed, fmax in report.fmax_mhz.items():
         output.print(f"seed {seed}: {fmax:.1f} MHz", highlight=False)
-    _print_paths(output, *report.files)
+    print_paths(output, *report.files)

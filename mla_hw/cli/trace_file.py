@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
+from mla_hw.html.slices import shown_spans
 from mla_hw.program.instructions import Engine
 
 if TYPE_CHECKING:
@@ -72,19 +73,24 @@ def _engine_slices(
             tokens[item["token"]].append(item)
     # A run that was not bit-exact may have begun a token that has no end.
     for begin, items in zip(begins, tokens.values(), strict=False):
-        free = begin
-        for item in items:
-            if item["start"][side] is None or item["end"][side] is None:
-                break
-            start, end = begin + item["start"][side], begin + item["end"][side]
-            if start > free:
-                yield "stall", f"waits for {item['cause']}", free, start, {}
+        shown_items = shown_spans(_ended(items, side), begin)
+        for item, (wait, shown) in zip(items, shown_items, strict=False):
+            if wait[0] < wait[1]:
+                yield "stall", f"waits for {item['cause']}", *wait, {}
             arguments = {name: item[name] for name in ("index", "iteration", "cause")}
             if engine == Engine.ARRAY.value:
                 arguments["stalls"] = item["stalls"]
             arguments["start"] = item["start"][side]
-            yield "instruction", item["text"], max(start, free), end, arguments
-            free = max(free, end)
+            yield "instruction", item["text"], *shown, arguments
+
+
+def _ended(items: list[dict[str, Any]], side: str) -> Iterator[tuple[int, int]]:
+    """Yield start and end of instructions up to the first that has not ended."""
+    for item in items:
+        start, end = item["start"][side], item["end"][side]
+        if start is None or end is None:
+            return
+        yield start, end
 
 
 def _slice(

@@ -6,14 +6,12 @@ from dataclasses import dataclass
 from mla_hw.config import ModelConfig
 from mla_hw.graph import build_graph
 from mla_hw.graph.decode_graph import DecodeGraph
-from mla_hw.hardware import CoreConfig
+from mla_hw.hardware import SCALE_BYTES, CoreConfig
 
 __all__ = ["PhaseFigures", "phase_figures", "roofline_efficiency"]
 
 #: Bytes of a requantise constant, one per output of a projection.
 CONSTANT_BYTES = 2
-#: Bytes of a cached token's scale, behind its latent and its RoPE key.
-SCALE_BYTES = 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

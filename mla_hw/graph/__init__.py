@@ -4,7 +4,7 @@ from mla_hw.graph.build import GQA_GROUPS, MLA_SCHEMES, SCHEMES, build_graph, kv
 from mla_hw.graph.decode_graph import PHASES, DecodeGraph
 from mla_hw.graph.evaluation import evaluate
 from mla_hw.graph.verify import verify_graph
-from mla_hw.graph.work import Count, PhaseWork, StepShape, graph_work, product_counts
+from mla_hw.graph.work import Count, PhaseWork, ProductWork, StepShape, graph_work, product_counts
 
 __all__ = [
     "GQA_GROUPS",
@@ -14,6 +14,7 @@ __all__ = [
     "Count",
     "DecodeGraph",
     "PhaseWork",
+    "ProductWork",
     "StepShape",
     "build_graph",
     "evaluate",

@@ -120,11 +120,16 @@ class DecodeGraph:
         return self.weight_elements(phase) * element_bytes
 
     def weight_outputs(self, phase: str | None = None) -> int:
-        """Count the sums that products with weights make in one step."""
+        """Count the sums that a token's products with weights make, stored ones or made ones.
+
+        Each is requantised with a constant of its own; a product of weights, or of weights and
+        cached rows, has one for all.
+        """
+        per_token = self.per_token()
         return sum(
             node.type.elements()
             for node in self._matmuls(phase)
-            if any(operand.type.role is Role.WEIGHT for operand in self.operands(node))
+            if node.name in per_token and node.phase != "attention"
         )
 
     def cache_elements(self, context: int, phase: str | None = None) -> int:

@@ -23,7 +23,7 @@ from mla_hw.graph.nodes import (
     Softmax,
 )
 
-__all__ = ["Count", "PhaseWork", "StepShape", "graph_work", "product_counts"]
+__all__ = ["Count", "PhaseWork", "ProductWork", "StepShape", "graph_work", "product_counts"]
 
 #: Operations per element that are no products of matrices: square and factor of a norm; two
 #: products of a rotated channel; scale, exponential and division of a probability.
@@ -117,14 +117,50 @@ class Count:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ProductWork:
+    """Work of one product, and how many rows share what is streamed against them.
+
+    A systolic array holds rows of the first operand and streams the second: tokens share a weight,
+    heads share a cached latent, but not the keys of multi-head attention.
+
+    Parameters
+    ----------
+    name : str
+        Of the node.
+    macs : Count
+        Multiply-accumulates.
+    rows : int
+        Rows per token, or per cached row, or in all.
+    over_tokens, over_context, over_batch : bool
+        Whether the rows of all tokens of a sequence, of all cached rows of a sequence, and of all
+        sequences come on top.
+    """
+
+    name: str
+    macs: Count
+    rows: int
+    over_tokens: bool
+    over_context: bool
+    over_batch: bool
+
+    def shared_rows(self, shape: StepShape) -> int:
+        """Return the rows that share a streamed vector."""
+        return (
+            self.rows
+            * (shape.tokens if self.over_tokens else 1)
+            * (shape.context if self.over_context else 1)
+            * (shape.batch if self.over_batch else 1)
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class PhaseWork:
     """Work and traffic of one phase, in operations and elements.
 
     Parameters
     ----------
     phase : str
-    macs : Count
-        Multiply-accumulates of the products.
+    products : tuple of ProductWork
     vector_operations : Count
         Multiplications, exponentials and divisions of norms, rotations and softmax.
     weights : int
@@ -141,7 +177,7 @@ class PhaseWork:
     """
 
     phase: str
-    macs: Count
+    products: tuple[ProductWork, ...]
     vector_operations: Count
     weights: int
     weight_outputs: int
@@ -149,6 +185,11 @@ class PhaseWork:
     cache_written: Count
     scales: Count
     activations: Count
+
+    @property
+    def macs(self) -> Count:
+        """Multiply-accumulates of all products."""
+        return Count.total(product.macs for product in self.products)
 
 
 def graph_work(graph: DecodeGraph) -> tuple[PhaseWork, ...]:
@@ -174,7 +215,7 @@ def graph_work(graph: DecodeGraph) -> tuple[PhaseWork, ...]:
         found.append(
             PhaseWork(
                 phase=phase,
-                macs=Count.total(_product_count(graph, node, per_token) for node in products),
+                products=tuple(_product(graph, node, per_token) for node in products),
                 vector_operations=Count.total(
                     _count(
                         operations * node.type.elements(),
@@ -197,18 +238,24 @@ def graph_work(graph: DecodeGraph) -> tuple[PhaseWork, ...]:
 
 def product_counts(graph: DecodeGraph) -> dict[str, Count]:
     """Count the multiply-accumulates of each product that is made in a step, by its name."""
-    per_token = graph.per_token()
-    return {
-        node.name: _product_count(graph, node, per_token)
-        for node in graph.nodes
-        if isinstance(node, MatMul) and node.phase
-    }
+    return {product.name: product.macs for phase in graph_work(graph) for product in phase.products}
 
 
-def _product_count(graph: DecodeGraph, node: Node, per_token: Container[str]) -> Count:
-    axes = {axis for operand in graph.operands(node) for axis in operand.type.axes}
-    return _count(
-        graph.node_macs(node.name, 1), context=CONTEXT in axes, token=node.name in per_token
+def _product(graph: DecodeGraph, node: Node, per_token: Container[str]) -> ProductWork:
+    held, streamed = graph.operands(node)
+    free = [axis for axis in held.type.axes if axis not in streamed.type.axes]
+    axes = {*held.type.axes, *streamed.type.axes}
+    of_tokens = held.name in per_token and streamed.name not in per_token
+    cached = any(isinstance(graph[name], CacheAppend) for name in graph.upstream(streamed.name))
+    return ProductWork(
+        name=node.name,
+        macs=_count(
+            graph.node_macs(node.name, 1), context=CONTEXT in axes, token=node.name in per_token
+        ),
+        rows=math.prod(axis.size or 1 for axis in free),
+        over_tokens=of_tokens,
+        over_context=CONTEXT in free,
+        over_batch=(of_tokens or CONTEXT in free) and not cached,
     )
 
 

@@ -33,6 +33,8 @@ class CommandLine:
     def __init__(self, parent: Path, capsys) -> None:
         self.parent = parent
         self.capsys = capsys
+        #: Standard error of the last command that succeeded.
+        self.warnings = ""
 
     @property
     def out(self) -> Path:
@@ -43,6 +45,7 @@ class CommandLine:
         code = main([str(argument) for argument in arguments])
         output, errors = self.capsys.readouterr()
         assert code == 0, errors
+        self.warnings = errors
         return output
 
     def fails(self, *arguments: object) -> str:

@@ -48,7 +48,7 @@ def test_version(capsys):
     assert capsys.readouterr().out == f"mla-hw {metadata.version('mla-hw')}\n"
 
 
-@pytest.mark.parametrize("name", ["generate", "simulate", "synth"])
+@pytest.mark.parametrize("name", ["generate", "simulate", "synth", "report", "analyze", "paper"])
 def test_commands_are_documented_functions(name):
     function = getattr(mla_hw, name)
     assert name in mla_hw.__all__
@@ -59,6 +59,6 @@ def test_commands_are_documented_functions(name):
 
 
 def test_unknown_attribute():
-    name = "analyze"
+    name = "analyse"
     with pytest.raises(AttributeError, match=name):
         getattr(mla_hw, name)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import bench, capacity, fmax, rows, schemes
+from benchmarks import analysis, bench, capacity, fmax, rows, schemes
 from benchmarks.report import MARKS, OUTPUT, README, read_results
 
 TABLES = {
@@ -11,6 +11,7 @@ TABLES = {
     "capacity": capacity.table,
     "rows": rows.table,
     "schemes": schemes.table,
+    "analysis": analysis.table,
 }
 
 

@@ -109,4 +109,4 @@ def test_ci_calls_make_test_before_everything_else():
 
 def test_every_marker_of_the_tests_is_known(project):
     known = {m.split(":")[0] for m in project["tool"]["pytest"]["ini_options"]["markers"]}
-    assert known == {"slow", "rtl", "icarus", "synth"}
+    assert known == {"slow", "rtl", "icarus", "synth", "browser"}

@@ -1,0 +1,1 @@
+"""The report about a generated folder: one HTML page, a module per section."""
