@@ -115,7 +115,7 @@ def table(cases: Mapping[str, Mapping[str, Any]]) -> str:
         if "estimates" in case:
             below = (
                 f"\n{case['estimates']} estimates of {case['model']} ({len(CONTEXTS)} contexts, "
-                f"{len(SCHEMES)} schemes, {len(BATCHES)} batches)\ntake {case['seconds']:.1f} s.\n"
+                f"{len(SCHEMES)} schemes, {len(BATCHES)} batches) take {case['seconds']:.1f} s.\n"
             )
             continue
         sums = summarise(phase["reasons"] for phase in case["phases"].values())
