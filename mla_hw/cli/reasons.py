@@ -1,12 +1,11 @@
 """Why a schedule is as it is: what bounds each phase, what the array waits for, head passes."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
 
 from boards import Board
 from mla_hw.config import ModelConfig
-from mla_hw.cycles.array_engine import done_latency
+from mla_hw.cycles.breakdown import LATE, WAITS, array_breakdown
 from mla_hw.cycles.figures import PhaseFigures, phase_figures
 from mla_hw.cycles.timeline import Timeline
 from mla_hw.design import Design
@@ -72,25 +71,24 @@ def _phase_line(item: PhaseFigures, late: Counter[str], within: Counter[str]) ->
 
 def late_starts(design: Design, timeline: Timeline) -> dict[str, Counter[str]]:
     """Count the cycles for which the array was idle before it started, by phase and cause."""
-    late: dict[str, Counter[str]] = {name: Counter() for name in design.manifest["phases"]}
-    issued = 0
-    for item in timeline.instructions:
-        if item.name != "MATMUL":
-            continue
-        if item.start > issued:
-            late[design.manifest["phases"][item.index]][item.cause] += item.start - issued
-        instruction = design.program.instructions[item.index]
-        latency = done_latency(design.core, instruction.choice("mode"), instruction["rows"])
-        issued = item.end - latency
-    return late
+    return _reasons(design, timeline, lambda name: name.startswith(LATE))
 
 
 def stalls(design: Design, timeline: Timeline) -> dict[str, Counter[str]]:
     """Count the cycles for which the array waits within instructions, by phase and for what."""
-    within: dict[str, Counter[str]] = {name: Counter() for name in design.manifest["phases"]}
-    for item in timeline.instructions:
-        within[design.manifest["phases"][item.index]].update(asdict(item.stalls))
-    return within
+    return _reasons(design, timeline, WAITS.__contains__)
+
+
+def _reasons(
+    design: Design, timeline: Timeline, wanted: Callable[[str], bool]
+) -> dict[str, Counter[str]]:
+    phases = design.manifest["phases"]
+    found: dict[str, Counter[str]] = {name: Counter() for name in phases}
+    for phase, counts in array_breakdown(design.program, design.core, phases, timeline).items():
+        for name, count in counts.items():
+            if wanted(name):
+                found[phase][name.removeprefix(LATE)] += count
+    return found
 
 
 def explain_passes(

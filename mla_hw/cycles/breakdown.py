@@ -9,7 +9,7 @@ from mla_hw.cycles.timeline import Timeline
 from mla_hw.hardware import CoreConfig
 from mla_hw.program.program import Program
 
-__all__ = ["KINDS", "PIPELINE", "STEPS", "array_breakdown", "summarise"]
+__all__ = ["KINDS", "LATE", "PIPELINE", "STEPS", "WAITS", "array_breakdown", "summarise"]
 
 #: The array steps.
 STEPS = "steps"
@@ -18,7 +18,10 @@ STEPS = "steps"
 PIPELINE = "pipeline"
 #: Kinds of reasons: steps, waits within instructions, late starts, and the pipeline.
 KINDS = (STEPS, "waits", "late starts", PIPELINE)
-_LATE = "late: "
+#: Ahead of what a late start waits for.
+LATE = "late: "
+#: What the array waits for within instructions.
+WAITS = ("weights", "latents", "drain")
 
 
 def array_breakdown(
@@ -51,7 +54,7 @@ def array_breakdown(
         instruction = program.instructions[item.index]
         last = item.end - done_latency(core, instruction.choice("mode"), instruction["rows"])
         begin = max(item.start, issued)
-        counts[f"{_LATE}{item.cause}"] += begin - issued
+        counts[f"{LATE}{item.cause}"] += begin - issued
         waits = asdict(item.stalls)
         counts.update(waits)
         counts[STEPS] += last - begin - sum(waits.values())
@@ -67,6 +70,6 @@ def summarise(reasons: Iterable[Mapping[str, int]]) -> dict[str, int]:
     sums = dict.fromkeys(KINDS, 0)
     for counts in reasons:
         for name, count in counts.items():
-            kind = "late starts" if name.startswith(_LATE) else name
+            kind = "late starts" if name.startswith(LATE) else name
             sums[kind if kind in sums else "waits"] += count
     return sums
