@@ -15,9 +15,11 @@ endef
 
 BIN := .venv/bin
 READY := .venv/.ready
+# The tools of `make compare` need an older NumPy.
+COMPARE := build/compare-venv
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check-slow bench bench-capacity bench-fmax lint docs types format clean distclean
+.PHONY: help venv demo test check-slow bench bench-capacity bench-fmax compare lint docs types format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +52,15 @@ bench-capacity: $(READY) ## predict and simulate DeepSeek-V3 with all heads; tak
 
 bench-fmax: $(READY) ## place and route cores with three seeds; takes hours
 	$(BIN)/python -m benchmarks.fmax
+
+compare: $(COMPARE)/.ready ## give the products of a step to SCALE-Sim and ZigZag; takes minutes
+	$(COMPARE)/bin/python -m benchmarks.compare
+
+$(COMPARE)/.ready: pyproject.toml
+	@echo "Setting up $(COMPARE) from pyproject.toml; this takes a few minutes."
+	@$(PYTHON) -m venv $(COMPARE)
+	@$(COMPARE)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[compare]'
+	@touch $@
 
 lint: $(READY) ## check style, format and spelling
 	$(BIN)/ruff check

@@ -2,8 +2,8 @@
 
 import pytest
 
-from benchmarks import analysis, bench, capacity, fmax, rows, schemes
-from benchmarks.report import MARKS, OUTPUT, README, read_results
+from benchmarks import analysis, bench, capacity, compare, fmax, rows, schemes
+from benchmarks.report import COMPARISON, MARKS, OUTPUT, README, read_results
 
 TABLES = {
     "steps": bench.table,
@@ -24,3 +24,8 @@ def test_the_readme_has_what_was_measured(key):
     mark = MARKS[key]
     text = TABLES[key](read_results(OUTPUT)[key])
     assert f"<!-- {mark} -->\n{text}<!-- /{mark} -->\n" in README.read_text(encoding="utf-8")
+
+
+def test_the_readme_has_what_was_compared():
+    text = compare.table(read_results(COMPARISON))
+    assert f"<!-- compare -->\n{text}<!-- /compare -->\n" in README.read_text(encoding="utf-8")
