@@ -10,7 +10,17 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-OUTER = {"amaranth", "amaranth_boards", "boards", "cocotb", "rtl_gen", "sim"}
+OUTER = {
+    "amaranth",
+    "amaranth_boards",
+    "boards",
+    "cocotb",
+    "litedram",
+    "litex",
+    "migen",
+    "rtl_gen",
+    "sim",
+}
 # What each package may not import, at any depth of a file.
 FORBIDDEN = {"mla_hw": OUTER, "rtl_gen": {"boards", "sim", "cocotb"}}
 
