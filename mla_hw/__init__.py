@@ -1,9 +1,9 @@
 """Compiler, golden model and cycle model of an FPGA core for Multi-head Latent Attention.
 
 The commands of the command line are functions of this package: :func:`generate`,
-:func:`simulate`, :func:`synth`, :func:`report`, :func:`analyze`, :func:`paper`, :func:`models` and
-:func:`boards`. They are loaded when they are first used, because they bring Amaranth, simulators
-and plotting libraries with them.
+:func:`simulate`, :func:`synth`, :func:`run`, :func:`report`, :func:`analyze`, :func:`paper`,
+:func:`models` and :func:`boards`. They are loaded when they are first used, because they bring
+Amaranth, simulators and plotting libraries with them.
 """
 
 from importlib import import_module
@@ -16,6 +16,7 @@ __all__ = [
     "models",
     "paper",
     "report",
+    "run",
     "simulate",
     "synth",
 ]
@@ -27,6 +28,7 @@ _MODULES = {
     "models": "listing",
     "paper": "paper",
     "report": "report",
+    "run": "run",
     "simulate": "simulate",
     "synth": "synth",
 }

@@ -6,18 +6,15 @@ per folder; a run executes a job, phase after phase (:mod:`sim.memory_tests`).
 
 import json
 import re
-import subprocess
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mla_hw.errors import ToolError
 from rtl_gen.memory.litedram import LiteDram
 from rtl_gen.memory.litedram_core import LiteDramCore
 from rtl_gen.verilog import emit_verilog, port_table
-from sim.simulators import environment, first_error
+from sim.steps import build_step, test_step
 
 __all__ = ["MemorySimulation", "Phase", "chip_parameters"]
 
@@ -25,10 +22,6 @@ _MODELS = Path(__file__).resolve().parent / "models"
 _TOP = "bench"
 _MEMORY = "memory_side"
 _BROKEN = re.compile(r"^sdram error: cycle \d+: (.*)$", re.MULTILINE)
-_VERILATOR_ARGS = (
-    *("-Wno-fatal", "-Wno-lint", "-Wno-style", "-O3"),
-    *("--x-assign", "fast", "--x-initial", "fast", "--no-public-flat-rw"),
-)
 
 
 def chip_parameters(core: LiteDramCore, *, clock_mhz: float, column_bits: int) -> dict[str, int]:
@@ -103,19 +96,7 @@ class MemorySimulation:
             (self.folder / name).write_text(text, encoding="utf-8")
         sources = [self.folder / name for name in texts]
         sources += [_MODELS / name for name in (f"{self.core.family}_io.v", "sdram.v")]
-        is_verilator = self.simulator == "verilator"
-        visible = [str(_MODELS / "visible.vlt")]
-        self._launch(
-            "build",
-            {
-                "sources": [str(path) for path in sources],
-                "hdl_toplevel": _TOP,
-                "build_dir": str(self.folder / "model"),
-                "build_args": [*_VERILATOR_ARGS, *visible] if is_verilator else ["-g2005"],
-                "timescale": ("1ns", "1ps"),
-                "always": True,
-            },
-        )
+        build_step(self.folder, self.simulator, _TOP, sources)
 
     def run(self, phases: Sequence[Phase], *, seed: int = 0) -> Any:
         """Run a job; return its results, see :mod:`sim.memory_tests`.
@@ -131,36 +112,10 @@ class MemorySimulation:
         (self.folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         result = self.folder / "result.json"
         result.unlink(missing_ok=True)
-        self._launch(
-            "test",
-            {
-                "test_module": "sim.memory_tests",
-                "hdl_toplevel": _TOP,
-                "hdl_toplevel_lang": "verilog",
-                "build_dir": str(self.folder / "model"),
-                "test_dir": str(self.folder),
-                "results_xml": str(self.folder / "results.xml"),
-            },
-        )
+        test_step(self.folder, self.simulator, _TOP, "sim.memory_tests")
         log = (self.folder / "test.log").read_text(encoding="utf-8", errors="replace")
         broken = _BROKEN.findall(log)
         return json.loads(result.read_text(encoding="utf-8")) | {"broken": broken}
-
-    def _launch(self, step: str, keywords: Mapping[str, Any]) -> None:
-        settings, log = self.folder / f"{step}.json", self.folder / f"{step}.log"
-        settings.write_text(json.dumps(keywords), encoding="utf-8")
-        with log.open("wb") as file:
-            code = subprocess.run(
-                [sys.executable, "-m", "sim.launch", self.simulator, step, str(settings)],
-                cwd=self.folder,
-                env={**environment(self.simulator), "MLA_HW_SIM_FOLDER": str(self.folder)},
-                stdin=subprocess.DEVNULL,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                check=False,
-            ).returncode
-        if code:
-            raise ToolError(f"The simulation's {step} failed: {first_error(log)} (log: {log})")
 
     def _top(self, memory: LiteDram) -> str:
         """Return the Verilog of the top: ports of the bus, and the chip."""

@@ -43,6 +43,7 @@ def build_parser(runs: Mapping[str, Run]) -> Parser:
     _add_generate(commands)
     _add_simulate(commands)
     _add_synth(commands)
+    _add_run(commands)
     _add_report(commands)
     _add_analyze(commands)
     _add_paper(commands)
@@ -166,6 +167,31 @@ def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
         default=(1,),
         metavar="1,2,3",
         help="seeds of the placement (default: 1)",
+    )
+    command.add_argument("--json", type=path, metavar="FILE", help="report")
+
+
+def _add_run(commands: "argparse._SubParsersAction[Parser]") -> None:
+    command = commands.add_parser("run", help="decode tokens on a board, over its serial line")
+    command.add_argument("directory", type=path, metavar="DIR", help="made by generate")
+    command.add_argument(
+        "--port", type=text, required=True, metavar="DEV", help="serial port of the board"
+    )
+    command.add_argument(
+        "--hidden",
+        type=path,
+        metavar="FILE.npz",
+        help="array x [tokens, hidden_size], or [tokens, rows, hidden_size]; y to compare",
+    )
+    command.add_argument(
+        "--baud",
+        type=positive,
+        default=3_000_000,
+        metavar="N",
+        help="bits per second that the bitstream was built for (default: 3000000)",
+    )
+    command.add_argument(
+        "--layer", type=count, metavar="N", help="layer of an image of several (default: its first)"
     )
     command.add_argument("--json", type=path, metavar="FILE", help="report")
 

@@ -137,6 +137,22 @@ def _synth(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _run(arguments: argparse.Namespace) -> int:
+    from mla_hw.cli.run import print_run, run
+
+    report = run(
+        arguments.directory,
+        port=arguments.port,
+        hidden=arguments.hidden,
+        baud=arguments.baud,
+        layer=arguments.layer,
+        json_path=arguments.json,
+        progress=_progress,
+    )
+    print_run(report)
+    return 0
+
+
 def _report(arguments: argparse.Namespace) -> int:
     from mla_hw.cli.report import report
 
@@ -215,6 +231,7 @@ RUNS = {
     "generate": _generate,
     "simulate": _simulate,
     "synth": _synth,
+    "run": _run,
     "report": _report,
     "analyze": _analyze,
     "paper": _paper,

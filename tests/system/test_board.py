@@ -1,0 +1,122 @@
+"""Whole boards in simulation: the driver decodes tokens over the serial line, bit-exactly."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from boards import load_board
+from boards.litedram_core import generate_litedram
+from mla_hw.cli.generate import generate
+from mla_hw.design import Design, verilog_sources
+from mla_hw.golden.interpreter import Machine
+from rtl_gen.memory.litedram import LiteDram
+from rtl_gen.memory.on_chip_memory import OnChipMemory
+from rtl_gen.system import System
+from rtl_gen.verilog import emit_verilog, port_table
+from sim.board_bench import BoardSimulation
+from sim.memory_bench import chip_parameters
+from tests.reference_cases import case_dir, load_case
+
+pytestmark = [pytest.mark.slow, pytest.mark.rtl]
+
+TOKENS, DIVISOR = 4, 8
+COLUMN_BITS = {"MT48LC16M16": 9}
+
+
+def golden_rows(design, x):
+    machine = Machine(design.core, design.program, design.memory, design.image, design.constants)
+    rows = []
+    for position, row in enumerate(x):
+        machine.restart()
+        machine.write_hidden(row)
+        machine.run(position)
+        rows.append(machine.y().tolist())
+    return rows
+
+
+@pytest.fixture
+def make_design(tmp_path):
+    """Generate tiny-v3 for a board."""
+
+    def make(board, **hardware):
+        np.savez(tmp_path / "rows.npz", x=load_case("tiny-v3").x[:20])
+        generate(
+            case_dir("tiny-v3"),
+            out=tmp_path / "core",
+            board=board,
+            calibration=tmp_path / "rows.npz",
+            context=TOKENS,
+            hardware=hardware or None,
+        )
+        return Design.load(tmp_path / "core")
+
+    return make
+
+
+def simulate_board(folder, design, memory, clock_mhz, texts, **options):
+    """Build the system, decode rows, return what came back and what should have."""
+    system = System(design.core, memory, divisor=DIVISOR, clock_hz=round(clock_mhz * 1e6))
+    texts = {**emit_verilog(system, name="system"), **texts}
+    build = folder / "board"
+    build.mkdir()
+    core = verilog_sources(folder / "core", design.manifest)
+    assert not {path.name for path in core} & set(texts)
+    for name, text in texts.items():
+        (build / name).write_text(text, encoding="utf-8")
+    simulation = BoardSimulation(
+        folder=build,
+        design=folder / "core",
+        sources=[*core, *(build / name for name in texts)],
+        ports={name: entry["width"] for name, entry in port_table(system).items()},
+        divisor=DIVISOR,
+        **options,
+    )
+    simulation.build()
+    x, _ = design.quantize_hidden(load_case("tiny-v3").x[:TOKENS])
+    return simulation.decode(x), golden_rows(design, x)
+
+
+def test_ulx3s_with_its_sdram(tmp_path, make_design):
+    """Core, LiteDRAM's controller, a model of the chip that checks every rule of its data sheet."""
+    design, board = make_design("ulx3s-25f"), load_board("ulx3s-25f")
+    controller = generate_litedram(board.memory, family="ecp5", clock_mhz=board.core_mhz)
+    memory = LiteDram(controller, data_bits=8 * design.core.port_bytes)
+    chip = chip_parameters(
+        controller, clock_mhz=board.core_mhz, column_bits=COLUMN_BITS[board.memory.part]
+    )
+    found, wanted = simulate_board(
+        tmp_path,
+        design,
+        memory,
+        board.core_mhz,
+        {f"{controller.name}.v": controller.verilog},
+        chip=chip,
+        models=("ecp5.v", "ecp5_io.v"),
+    )
+    assert found["y"] == wanted
+    assert found["errors"] == 0
+    assert found["clock_hz"] == board.core_mhz * 1e6
+    assert found["traffic"]["repeated"] == 0
+    # All of the image but x and y went over the line.
+    assert 0 < len(design.image) - found["written"] < 1024
+    assert len({counters["cycles"] for counters in found["counters"]}) == TOKENS
+
+
+def test_memory_on_the_fpga(tmp_path, make_design):
+    """The same program from memory on the FPGA, as on the iCEBreaker."""
+    design = make_design("ulx3s-25f", multiplier="portable")
+    memory = OnChipMemory(data_bits=8 * design.core.port_bytes, size=1 << 17)
+    found, wanted = simulate_board(tmp_path, design, memory, 24, {})
+    assert found["y"] == wanted
+    assert len(found["counters"]) == TOKENS
+
+
+def test_a_wrong_image_is_seen(tmp_path, make_design):
+    """The comparison can fail."""
+    design = make_design("ulx3s-25f", multiplier="portable")
+    first = design.memory.regions["weights"].offset
+    damaged = bytearray(design.image)
+    damaged[first + 64 : first + 128] = bytes(64)
+    x, _ = design.quantize_hidden(load_case("tiny-v3").x[:TOKENS])
+    assert golden_rows(replace(design, image=bytes(damaged)), x) != golden_rows(design, x)
