@@ -1,8 +1,8 @@
 """Break-even points: where one scheme overtakes another.
 
 Found by scanning a range for changes of sign and halving the interval, whatever the model of cost.
-Where the difference of two costs is linear in the variable, its zero from two values stands beside
-that as the closed form.
+On an array costs are staircases over the tokens, of which every edge is scanned. Where there is a
+closed form (:mod:`mla_hw.analysis.closed_form`) it stands beside what was found.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from itertools import combinations
 
+from mla_hw.analysis.closed_form import balance_point, batch_point, context_point
 from mla_hw.analysis.estimate import Estimate, SchemeWork, estimate
 from mla_hw.analysis.machine import Machine
 from mla_hw.graph import StepShape
@@ -17,7 +18,7 @@ from mla_hw.graph import StepShape
 __all__ = ["BreakEven", "break_evens", "crossings"]
 
 #: Ends of the ranges that are searched.
-MOST_BATCH = 4096
+MOST_BATCH = 1024
 LEAST_RATIO, MOST_RATIO = 1e-2, 1e6
 _SCANNED = 60
 _HALVINGS = 60
@@ -30,8 +31,8 @@ class BreakEven:
     Parameters
     ----------
     variable : str
-        ``context`` in rows, ``batch`` in sequences, ``balance`` of the machine in MAC per byte, or
-        ``energy ratio`` of a byte of memory to a MAC.
+        ``context`` in cached tokens (of a prefill: in tokens), ``batch`` in sequences, ``balance``
+        of the machine in MAC per byte, or ``energy ratio`` of a byte of memory to a MAC.
     cost : str
         What is compared: ``cycles``, ``cycles, no overlap`` (of multipliers and memory added), or
         ``energy``.
@@ -40,7 +41,7 @@ class BreakEven:
     value : float
         The point; for context and batch the first whole number from which on it holds.
     closed_form : float or None
-        Zero of the linear difference; None where it is not linear.
+        The same from a formula; None where there is none.
     """
 
     variable: str
@@ -55,8 +56,7 @@ class BreakEven:
 class _Search:
     """One cost over one variable.
 
-    `change` puts a value into shape and machine. The difference of two schemes' costs times
-    `factor` is linear in the variable, if there is a factor.
+    `change` puts a value into shape and machine; `offset` makes what is shown of a value.
     """
 
     variable: str
@@ -65,7 +65,8 @@ class _Search:
     change: Callable[[float], tuple[StepShape, Machine]]
     points: Sequence[float]
     whole: bool = False
-    factor: Callable[[float], float] | None = None
+    closed: Callable[[SchemeWork, SchemeWork], float | None] | None = None
+    offset: int = 0
 
     def break_evens(self, works: Iterable[SchemeWork]) -> list[BreakEven]:
         """Search all pairs of schemes."""
@@ -80,7 +81,7 @@ class _Search:
             def difference(point: float, a: SchemeWork = a, b: SchemeWork = b) -> float:
                 return value(a, point) - value(b, point)
 
-            closed = self.factor and _linear_zero(difference, self.points, self.factor)
+            closed = self.closed and self.closed(a, b)
             for point, above in crossings(difference, self.points, whole=self.whole):
                 better, worse = (a, b) if above < 0 else (b, a)
                 found.append(
@@ -89,8 +90,8 @@ class _Search:
                         cost=self.cost,
                         better=better.scheme,
                         worse=worse.scheme,
-                        value=point,
-                        closed_form=closed,
+                        value=point + self.offset,
+                        closed_form=None if closed is None else closed + self.offset,
                     )
                 )
         return found
@@ -128,33 +129,44 @@ def break_evens(
     def with_batch(sequences: float) -> tuple[StepShape, Machine]:
         return replace(shape, batch=int(sequences)), machine
 
+    decode = shape.tokens == 1
     context = partial(
         _Search,
         variable="context",
         change=with_context,
         points=_whole(1, most_context),
         whole=True,
+        # The own row is no cached token.
+        offset=-1 if decode else 0,
     )
     batch = partial(
         _Search,
         variable="batch",
         change=with_batch,
-        points=_whole(1, MOST_BATCH),
+        points=_edges(machine.array_rows, MOST_BATCH) if decode else _whole(1, MOST_BATCH),
         whole=True,
     )
     ratios = _between(LEAST_RATIO, MOST_RATIO)
     balance = partial(_Search, variable="balance", change=with_balance, points=ratios)
     energy = partial(_Search, variable="energy ratio", change=with_energy, points=ratios)
-    # An array streams the weights again for every so many tokens: a staircase over the batch.
-    smooth = None if machine.array_rows else _one
+    busy = replace(machine, array_rows=None)
+
+    def closed(
+        formula: Callable[[SchemeWork, SchemeWork, StepShape, Machine], float | None],
+        where: Machine = machine,
+    ) -> Callable[[SchemeWork, SchemeWork], float | None]:
+        return lambda a, b: formula(a, b, shape, where)
+
     searches = (
         context(cost="cycles", measure=_cycles),
-        context(cost="energy", measure=_energy, factor=_one),
+        context(cost="energy", measure=_energy, closed=closed(context_point)),
         batch(cost="cycles", measure=_cycles),
-        batch(cost="energy", measure=_energy, factor=smooth),
+        batch(cost="energy", measure=_energy, closed=closed(batch_point)),
         balance(cost="cycles", measure=_cycles),
-        balance(cost="cycles, no overlap", measure=_added_cycles, factor=float),
-        energy(cost="energy", measure=_energy, factor=_one),
+        balance(
+            cost="cycles, no overlap", measure=_added_cycles, closed=closed(balance_point, busy)
+        ),
+        energy(cost="energy", measure=_energy, closed=closed(balance_point)),
     )
     return [point for search in searches for point in search.break_evens(works)]
 
@@ -199,17 +211,6 @@ def crossings(
     return found
 
 
-def _linear_zero(
-    difference: Callable[[float], float],
-    points: Sequence[float],
-    factor: Callable[[float], float],
-) -> float | None:
-    """Return the zero of difference times factor, which is linear, from its ends."""
-    low, high = points[0], points[-1]
-    at_low, at_high = difference(low) * factor(low), difference(high) * factor(high)
-    return None if at_low == at_high else low - at_low * (high - low) / (at_high - at_low)
-
-
 def _between(low: float, high: float) -> list[float]:
     return [low * (high / low) ** (i / _SCANNED) for i in range(_SCANNED + 1)]
 
@@ -218,8 +219,12 @@ def _whole(low: int, high: int) -> list[float]:
     return sorted({round(value) for value in _between(low, high)})
 
 
-def _one(_: float) -> float:
-    return 1.0
+def _edges(rows: int | None, most: int) -> list[float]:
+    """Return both sides of every step of a staircase over the tokens."""
+    if rows is None:
+        return _whole(1, most)
+    firsts = range(1, most + 1, rows)
+    return sorted({*firsts, *(min(first + rows - 1, most) for first in firsts)})
 
 
 def _cycles(item: Estimate) -> float:

@@ -45,7 +45,7 @@ tables for any model, machine, context and batch.
 _COLUMNS = (
     "Columns: weights that the scheme reads, multiply-accumulates, bytes of weights and of cache, "
     "operations per byte, what bounds most of the step, cycles, and energy at 0.2 pJ per MAC and "
-    "8 pJ per bit of memory."
+    "8 pJ per bit of memory. Cycles are bounds: [what the cycle model says](mla.md#analysis)."
 )
 _BREAK_EVEN = (
     "From which context on one way of attention takes fewer cycles than another, for one sequence. "
@@ -130,8 +130,7 @@ def _break_even_table(machine: Machine) -> str:
     )
 
     def line(point: BreakEven) -> tuple[str, ...]:
-        # The own row is not a cached token.
-        return str(int(point.value) - 1), f"`{point.better}`", f"`{point.worse}`"
+        return str(int(point.value)), f"`{point.better}`", f"`{point.worse}`"
 
     shown = sorted(
         (p for p in points if (p.variable, p.cost) == ("context", "cycles")), key=lambda p: p.value

@@ -168,12 +168,12 @@ def estimate(work: SchemeWork, shape: StepShape, machine: Machine) -> Estimate:
 
 def _phase(work: PhaseWork, shape: StepShape, machine: Machine) -> PhaseEstimate:
     storage = machine.storage
-    weight_bytes = storage.weight * work.weights + storage.constant * work.weight_outputs
-    weight_bytes *= machine.weight_reads(shape.all_tokens)
+    reads = machine.weight_reads(shape.all_tokens)
+    weights = work.weights + (reads - 1) * work.streamed_weights
+    weight_bytes = storage.weight * weights + storage.constant * reads * work.weight_outputs
     rows = work.cache_read.at(shape) + work.cache_written.at(shape)
-    # Written rows have scales as well, one per token for as many vectors as a read row has.
-    written = work.scales.per_row * shape.all_tokens
-    cache_bytes = storage.cache * rows + storage.scale * (work.scales.at(shape) + written)
+    scales = work.scales_read.at(shape) + work.scales_written.at(shape)
+    cache_bytes = storage.cache * rows + storage.scale * scales
     activation_bytes = storage.activation * work.activations.at(shape)
     steps = 0.0
     macs = 0

@@ -5,6 +5,7 @@ from itertools import groupby
 
 from rich.table import Table
 
+from mla_hw.analysis.breakeven import BreakEven
 from mla_hw.analysis.cache_size import CacheSize, claim_lines
 from mla_hw.analysis.estimate import Estimate, PhaseEstimate
 from mla_hw.analysis.quantity import quantity
@@ -20,10 +21,10 @@ def print_analysis(report: AnalysisReport) -> None:
     output = console()
     machine = report.machine
     output.print(
-        f"{report.model}, {report.phase}, {machine.name}: {machine.macs_per_cycle:g} MAC and "
-        f"{machine.bytes_per_cycle:.4g} bytes per cycle, {machine.clock_mhz:g} MHz, balance "
-        f"{machine.balance:.4g} MAC per byte; {machine.storage.name}, {machine.mac_pj:g} pJ per "
-        f"MAC, {machine.pj_per_bit:g} pJ per bit"
+        f"{report.model}, {report.phase}, one attention layer, {machine.name}: "
+        f"{machine.macs_per_cycle:g} MAC and {machine.bytes_per_cycle:.4g} bytes per cycle, "
+        f"{machine.clock_mhz:g} MHz, balance {machine.balance:.4g} MAC per byte; "
+        f"{machine.storage.name}, {machine.mac_pj:g} pJ per MAC, {machine.pj_per_bit:g} pJ per bit"
         + ("; counted as arXiv 2506.02523" if report.paper else ""),
         highlight=False,
         soft_wrap=True,
@@ -38,8 +39,9 @@ def print_analysis(report: AnalysisReport) -> None:
         for item in report.estimates:
             output.print(_phases_table(item))
         output.print(_break_even_table(report))
-    if report.predictions:
+    if any(not prediction.missing for prediction in report.predictions):
         output.print(_prediction_table(report))
+    if report.predictions:
         for prediction in report.predictions:
             if prediction.missing:
                 output.print(
@@ -109,15 +111,24 @@ def _work(phase: PhaseEstimate) -> tuple[str, ...]:
 
 
 def _break_even_table(report: AnalysisReport) -> Table:
+    """Show the last point of each pair, with those before it that it takes back."""
     table = plain_table(
-        "by", "cost", "from", "on", "overtakes", "closed form", title="Break-even points"
+        *("by", "cost", "from", "on", "overtakes", "closed form", "earlier"),
+        title="Break-even points; context in "
+        + ("cached tokens" if report.phase == "decode" else "tokens"),
     )
+    pairs: dict[tuple[object, ...], list[BreakEven]] = {}
     for point in report.break_evens:
-        closed = "–" if point.closed_form is None else f"{point.closed_form:.6g}"
+        key = point.variable, point.cost, frozenset((point.better, point.worse))
+        pairs.setdefault(key, []).append(point)
+    for points in pairs.values():
+        *earlier, last = points
+        closed = "–" if last.closed_form is None else f"{last.closed_form:.6g}"
         table.add_row(
-            point.variable, point.cost, f"{point.value:.6g}", point.better, point.worse, closed
+            *(last.variable, last.cost, f"{last.value:.6g}", last.better, last.worse, closed),
+            ", ".join(f"{point.value:.6g}" for point in earlier),
         )
-    if not report.break_evens:
+    if not pairs:
         table.add_row("none in range")
     return table
 

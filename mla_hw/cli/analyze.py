@@ -18,7 +18,7 @@ from mla_hw.cli.model_prediction import predict_steps
 from mla_hw.cli.output_folder import check_different, check_output, write_output
 from mla_hw.config import ModelConfig
 from mla_hw.errors import ConfigError
-from mla_hw.fields import check_choice, check_positive_int
+from mla_hw.fields import check_choice, check_number, check_positive_int
 from mla_hw.graph import MLA_SCHEMES, StepShape
 from mla_hw.hardware import HardwareConfig
 from mla_hw.html.analysis import analysis_sections
@@ -99,6 +99,10 @@ def analyze(
     say = progress or (lambda _: None)
     check_choice("--phase:", phase, PHASES)
     check_choice("--storage:", storage, tuple(STORAGES))
+    if paper and storage != STORED.name:
+        raise ConfigError("--storage: --paper counts a byte per element; give only one of them")
+    if isinstance(schemes, str):
+        raise ConfigError(f"--schemes: must be a list of names, not {schemes!r}")
     for name, values in (("--context:", contexts), ("--batch:", batches), ("--schemes:", schemes)):
         if not values:
             raise ConfigError(f"{name} must have at least one value")
@@ -207,8 +211,8 @@ def _machine(
         ("--bandwidth", bandwidth),
         ("--clock", clock),
     ):
-        if value is not None and not 0 < value < float("inf"):
-            raise ConfigError(f"{name}: must be a finite number above 0, not {value:g}")
+        if value is not None:
+            check_number(f"{name}:", value)
     if peak_macs is not None or bandwidth is not None:
         if hardware is not None or board is not None:
             raise ConfigError(

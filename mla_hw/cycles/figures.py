@@ -4,8 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from mla_hw.config import ModelConfig
-from mla_hw.graph import build_graph
-from mla_hw.graph.decode_graph import DecodeGraph
+from mla_hw.graph import PhaseWork, StepShape, build_graph, graph_work
 from mla_hw.hardware import SCALE_BYTES, CoreConfig
 
 __all__ = ["PhaseFigures", "phase_figures", "roofline_efficiency"]
@@ -78,18 +77,18 @@ def phase_figures(
     scheme : str
         Scheme of MLA.
     """
-    graph = build_graph(config, scheme)
     rows = (cached,) * core.query_rows if isinstance(cached, int) else tuple(cached)
+    shapes = [StepShape(context=row) for row in rows]
     return [
         PhaseFigures(
-            phase=phase,
-            macs=sum(graph.macs(row, phase) for row in rows),
-            payload_bytes=_payload(graph, rows, phase),
+            phase=work.phase,
+            macs=sum(work.macs.at(shape) for shape in shapes),
+            payload_bytes=_payload(work, shapes),
             array_size=core.rows * core.columns,
             port_bytes=core.port_bytes,
-            cycles=cycles[phase],
+            cycles=cycles[work.phase],
         )
-        for phase in graph.phases
+        for work in graph_work(build_graph(config, scheme))
     ]
 
 
@@ -99,12 +98,8 @@ def roofline_efficiency(figures: Iterable[PhaseFigures]) -> float:
     return sum(item.least_cycles for item in phases) / sum(item.cycles for item in phases)
 
 
-def _payload(graph: DecodeGraph, rows: Sequence[int], phase: str) -> int:
-    outputs = graph.weight_outputs(phase)
-    scales = SCALE_BYTES * sum(rows) if phase == "attention" else 0
-    return (
-        graph.weight_bytes(phase)
-        + CONSTANT_BYTES * outputs
-        + sum(graph.cache_elements(cached, phase) for cached in rows)
-        + scales
+def _payload(work: PhaseWork, shapes: Sequence[StepShape]) -> int:
+    cached = sum(
+        work.cache_read.at(shape) + SCALE_BYTES * work.scales_read.at(shape) for shape in shapes
     )
+    return work.weights + CONSTANT_BYTES * work.weight_outputs + cached

@@ -165,13 +165,16 @@ class PhaseWork:
         Multiplications, exponentials and divisions of norms, rotations and softmax.
     weights : int
         Weights that a step reads, each once.
+    streamed_weights : int
+        Those of them that the tokens of a step share: operands of a product per token. The others
+        are multiplied with each other or with cached rows, whatever the number of tokens.
     weight_outputs : int
         Sums that a token's products with weights make; each has a requantise constant.
     cache_read, cache_written : Count
         Elements of cached rows; what several phases use is read in the first of them.
-    scales : Count
-        Cached vectors that are read and have a scale of their own where the cache is quantised:
-        one per token, or per token and head.
+    scales_read, scales_written : Count
+        Cached vectors with a scale of their own where the cache is quantised: a latent and its key
+        together, or a head's key, and its value.
     activations : Count
         Elements of hidden state and result, which go through memory.
     """
@@ -180,10 +183,12 @@ class PhaseWork:
     products: tuple[ProductWork, ...]
     vector_operations: Count
     weights: int
+    streamed_weights: int
     weight_outputs: int
     cache_read: Count
     cache_written: Count
-    scales: Count
+    scales_read: Count
+    scales_written: Count
     activations: Count
 
     @property
@@ -201,17 +206,21 @@ def graph_work(graph: DecodeGraph) -> tuple[PhaseWork, ...]:
     per_token, phase_of = graph.per_token(), _phases(graph)
     found = []
     seen: set[str] = set()
-    scaled: set[int] = set()
+    scaled: set[str] = set()
     for phase in graph.phases:
         nodes = [node for node in graph.nodes if phase_of.get(node.name) == phase]
         products = [node for node in nodes if isinstance(node, MatMul)]
         read = _operands(graph, products)
         cached = [o for o in read if o.type.role is Role.CACHE and o.name not in seen]
         seen.update(node.name for node in cached)
-        vectors = set(map(_vectors, cached)) - scaled
-        scaled |= vectors
+        vectors = {_vector(graph, node): _vectors(node) for node in cached}
+        read_vectors = sum(count for name, count in vectors.items() if name not in scaled)
+        scaled.update(vectors)
         written = [node for node in nodes if isinstance(node, CacheAppend)]
+        made_vectors = {_vector(graph, node): _vectors(node) for node in written}
         ends = [node for node in nodes if isinstance(node, Input) or node.name == "y"]
+        shared = _operands(graph, (node for node in products if node.name in per_token))
+        streamed = [node for node in shared if node.type.role is Role.WEIGHT]
         found.append(
             PhaseWork(
                 phase=phase,
@@ -226,10 +235,12 @@ def graph_work(graph: DecodeGraph) -> tuple[PhaseWork, ...]:
                     if (operations := _VECTOR_OPERATIONS.get(type(node), 0))
                 ),
                 weights=graph.weight_elements(phase),
+                streamed_weights=sum(node.type.elements() for node in streamed),
                 weight_outputs=graph.weight_outputs(phase),
                 cache_read=Count(per_row=sum(node.type.elements() for node in cached)),
-                scales=Count(per_row=sum(vectors)),
                 cache_written=Count(per_token=sum(node.type.elements() for node in written)),
+                scales_read=Count(per_row=read_vectors),
+                scales_written=Count(per_token=sum(made_vectors.values())),
                 activations=Count(per_token=sum(node.type.elements() for node in ends)),
             )
         )
@@ -266,8 +277,16 @@ def _count(number: int, *, context: bool, token: bool) -> Count:
     return Count(per_row=number) if context else Count(once=number)
 
 
+def _vector(graph: DecodeGraph, cache: Node) -> str:
+    """Return the product that a cached part comes from: parts of one vector have one scale."""
+    (node,) = graph.operands(cache)
+    while not isinstance(node, MatMul):
+        node = graph.operands(node)[0]
+    return node.name
+
+
 def _vectors(cache: Node) -> int:
-    """Vectors of one cached row: one, or one per head; parts of a vector have one scale."""
+    """Vectors of one cached row: one, or one per head."""
     return math.prod(axis.size or 1 for axis in cache.type.axes[1:-1])
 
 

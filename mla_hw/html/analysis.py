@@ -296,7 +296,7 @@ def _break_even(report: AnalysisReport) -> Section:
     ]
     intro = paragraph(
         f"One variable at a time, from {_step_name(report, report.estimates[0].shape)} on this "
-        "machine. The context counts the own row; balance is MAC per byte of a machine that keeps "
+        "machine; balance is MAC per byte of a machine that keeps "
         "all multipliers busy; the energy ratio is that of a byte of memory to a MAC."
     )
     body = table(columns, rows) if rows else paragraph("None in range.")

@@ -40,7 +40,7 @@ def page_text(title: str, subtitle: str, sections: Sequence[Section]) -> str:
         f'<meta http-equiv="Content-Security-Policy" content="{policy}">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
         '<meta name="color-scheme" content="light dark">\n'
-        f"{element('title', f'{title} – mla-hw report')}\n"
+        f"{element('title', f'{title} – mla-hw')}\n"
         f"<style>\n{_file('page.css')}</style>\n</head>\n"
         f"<body>\n{nav}\n{header}\n{main}\n{scripts}\n</body>\n</html>\n"
     )

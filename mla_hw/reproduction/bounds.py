@@ -33,8 +33,8 @@ _FIG5_PERCENT = {
 }
 
 FIG5_REASONS = {
-    ("additive", "MHA_l"): "low at the smallest x only: the paper hides one operation per element "
-    "behind the reading of that element, a sum cannot",
+    ("additive", "MHA_l"): "low at the smallest two or three x: the paper hides one operation per "
+    "element behind the reading of that element, a sum cannot",
     ("additive", "MHA_s"): "low at the smallest x, as MHA_l; elsewhere high, and the more the "
     "longer L, as if cached rows cost the paper's accelerator more than their elements",
     ("additive", "MLA_rc"): "high where a step of the drawn curve ends and low where one begins: "

@@ -32,10 +32,11 @@ def test_bytes_and_cycles_of_each_phase():
     # One token keeps one of eight rows busy.
     assert q.array_cycles == q.macs / 16
     assert attention.macs == 16 * (512 + 512 + 64) * 1025
-    assert attention.cache_bytes == 1025 * (576 + 2) + 2
+    assert attention.cache_bytes == 1025 * (576 + 2)
     assert attention.cycles == attention.array_cycles == attention.macs / 128
     assert (q.bound, attention.bound, item.bound) == ("memory", "array", "memory")
-    assert phases["kv_a"].cache_bytes == 576
+    # The own row is written with its scale.
+    assert phases["kv_a"].cache_bytes == 576 + 2
     assert item.cycles == sum(phase.cycles for phase in item.phases)
     assert item.tokens_per_second == pytest.approx(80e6 / item.cycles)
     total = item.total
@@ -54,6 +55,17 @@ def test_a_batch_shares_weights_but_not_caches():
     assert eight.macs == 8 * one.macs
     # Beyond the rows of the array the weights are streamed again.
     assert nine.weight_bytes == 2 * one.weight_bytes
+
+
+def test_a_product_of_weights_stays_on_chip():
+    """However many tokens it is used for, it is made once, of weights that are read once."""
+    uk = {}
+    for batch in (1, 64):
+        item = estimate(work(V3, "recompute"), StepShape(context=65, batch=batch), MACHINE)
+        uk[batch] = next(phase for phase in item.phases if phase.phase == "uk")
+    constants = 2 * 128 * 512
+    assert uk[1].weight_bytes - constants == uk[64].weight_bytes - 8 * constants
+    assert uk[64].macs - uk[1].macs == 63 * 128 * 512 * 1536
 
 
 def test_keys_of_multi_head_attention_share_no_rows():

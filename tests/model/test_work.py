@@ -66,8 +66,40 @@ def test_vector_operations_and_scales():
     assert work["q_b"].vector_operations.at(shape) == 2 * 128 * 64
     assert work["kv_a"].vector_operations.at(shape) == 2 * (512 + 64)
     assert work["attention"].vector_operations.at(shape) == 3 * 128 * 100
-    for scheme, scales in {"absorb": 1, "naive": 1, "mha": 128, "gqa": 8}.items():
-        assert total(graph_work(build_graph(V3, scheme)), "scales", shape) == 100 * scales
+    # A latent and its key have one scale; of other attention keys and values have one each.
+    for scheme, scales in {"absorb": 1, "naive": 1, "mha": 2 * 128, "gqa": 2 * 8}.items():
+        work = graph_work(build_graph(V3, scheme))
+        assert total(work, "scales_read", shape) == 100 * scales
+        assert total(work, "scales_written", shape) == scales
+
+
+@pytest.mark.parametrize(
+    ("scheme", "outputs"),
+    [
+        ("absorb", {"q_b": 128 * 192, "uk": 128 * 512, "uv": 128 * 128}),
+        ("reuse", {"q_b": 128 * 64, "uk": 128 * 512, "uv": 128 * 128}),
+        # The product of the weights has one constant for all of it, and so have keys and values.
+        ("recompute", {"q_b": 128 * 64, "uk": 128 * 512, "uv": 128 * 128}),
+        ("naive", {"q_b": 128 * 192, "uk": 0, "uv": 0}),
+        ("mha", {"q": 128 * 192, "kv": 128 * 320}),
+    ],
+)
+def test_requantised_sums(scheme, outputs):
+    graph = build_graph(V3, scheme)
+    for phase, count in {**outputs, "attention": 0, "o": 7168}.items():
+        assert graph.weight_outputs(phase) == count
+
+
+def test_weights_that_tokens_share():
+    """What is multiplied with weights or cached rows is read once, whatever the tokens."""
+    work = {phase.phase: phase for phase in graph_work(build_graph(V3, "recompute"))}
+    assert work["uk"].weights == 128 * 128 * (512 + 1536)
+    assert work["uk"].streamed_weights == 0
+    assert work["o"].streamed_weights == work["o"].weights == 128 * 128 * 7168
+    naive = {phase.phase: phase for phase in graph_work(build_graph(V3, "naive"))}
+    assert naive["uv"].streamed_weights == 0
+    for phase in graph_work(build_graph(V3)):
+        assert phase.streamed_weights == phase.weights
 
 
 @pytest.mark.parametrize(
