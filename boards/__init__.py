@@ -3,54 +3,47 @@
 import dataclasses
 import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from boards.memory import MEMORY_KINDS, MEMORY_PINS, OPTIONAL_PINS, ExternalMemory
+from boards.reader import Reader
 from mla_hw.devices import Device, find_device
 from mla_hw.errors import ConfigError
-from mla_hw.yaml_lines import load_yaml_mapping, place_of, reject_unknown_keys
+from mla_hw.yaml_lines import load_yaml_mapping
 
-__all__ = ["ADAPTER_PINS", "Board", "ExternalMemory", "list_boards", "load_board"]
+__all__ = ["ADAPTER_PINS", "Board", "ExternalMemory", "TopPins", "list_boards", "load_board"]
 
 ADAPTER_PINS = ("clk", "rst", "scan_in", "scan_out")
 """Ports of the adapter that the core is synthesised in, each of which needs a pin."""
 
+UART_PINS = ("rx", "tx")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ExternalMemory:
-    """The memory that holds program, weights and cache.
+class TopPins:
+    """Pins of a design that works on the board, beside clock and reset.
 
     Parameters
     ----------
-    kind : str
-        Type of memory: ``"sdr"``.
-    part : str
-        Name of the chip as LiteDRAM spells it.
-    size_mib : int
-        Size in MiB.
-    width_bits : int
-        Data pins.
-    clock_mhz : float
-        Clock of the memory bus in MHz.
+    uart : mapping of str to str
+        Pins ``rx`` (into the FPGA) and ``tx`` of the serial line.
+    led : str
+        Pin of a light.
+    memory : mapping of str to tuple of str
+        Pins of the memory chip, the lowest bit first: those of
+        :data:`boards.memory.MEMORY_PINS`, and of :data:`~boards.memory.OPTIONAL_PINS` what is not
+        tied. Empty for memory on the FPGA.
+    memory_io : str
+        Electrical standard of the memory's pins; that of the adapter's by default.
     """
 
-    kind: str
-    part: str
-    size_mib: int
-    width_bits: int
-    clock_mhz: float
-
-    @property
-    def size_bytes(self) -> int:
-        """Size in bytes."""
-        return self.size_mib * 2**20
-
-    @property
-    def peak_bytes_per_second(self) -> float:
-        """Transfer rate of the data pins, one word per clock cycle, in bytes per second."""
-        return self.width_bits / 8 * self.clock_mhz * 1e6
+    uart: Mapping[str, str]
+    led: str
+    memory: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    memory_io: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -65,35 +58,38 @@ class Board:
         One line for people.
     device : Device
         The FPGA.
-    package : str
-        Package as nextpnr spells it.
-    speed_grade : int
-        Speed grade of the FPGA.
     clock_mhz : float
         Clock that the board supplies, in MHz.
     core_mhz : float
         Clock that the core is to reach, in MHz; the target of placement.
-    io_standard : str
-        Electrical standard of the adapter's pins.
-    pins : mapping of str to str
-        Package pin of each of :data:`ADAPTER_PINS`.
     memory : ExternalMemory
         Memory chip.
     hardware : mapping of str to object
         Default hardware configuration, in the keys of ``HardwareConfig``.
+    package : str
+        Package as nextpnr spells it.
+    speed_grade : int
+        Speed grade of the FPGA; 0 where there are none.
+    io_standard : str
+        Electrical standard of the adapter's pins.
+    pins : mapping of str to str
+        Package pin of each of :data:`ADAPTER_PINS`. A board that stands for any device has none.
+    top : TopPins or None
+        Pins of a design that works on the board.
     """
 
     name: str
     description: str
     device: Device
-    package: str
-    speed_grade: int
     clock_mhz: float
     core_mhz: float
-    io_standard: str
-    pins: Mapping[str, str]
     memory: ExternalMemory
     hardware: Mapping[str, Any]
+    package: str = ""
+    speed_grade: int = 0
+    io_standard: str = ""
+    pins: Mapping[str, str] = field(default_factory=dict)
+    top: TopPins | None = None
 
     @classmethod
     def from_dict(
@@ -111,7 +107,7 @@ class Board:
         name : str
             Name of the board.
         data : mapping
-            Contents of the file; every key is needed, the device is its name.
+            Contents of the file; the device is its name.
         path : Path or str, optional
             File that errors name; the board's name by default.
         lines : mapping of str to int, optional
@@ -120,76 +116,73 @@ class Board:
         Raises
         ------
         ConfigError
-            If a key is unknown, missing or of the wrong type, or the device is unknown. Keys and
-            values of `hardware` are checked where the hardware configuration is made.
+            If a key is unknown, missing or of the wrong type, the device is unknown, or a pin is
+            used twice. Keys and values of `hardware` are checked where the hardware configuration
+            is made.
         """
-        reader = _Reader(path or name, lines or {})
+        reader = Reader(path or name, lines or {})
         values = reader.fields(cls, data, given={"name"})
-        values["pins"] = reader.mapping(values["pins"], dict.fromkeys(ADAPTER_PINS, str), "pins.")
-        values["memory"] = ExternalMemory(
-            **reader.fields(ExternalMemory, values["memory"], "memory.")
-        )
         try:
             values["device"] = find_device(values["device"])
         except ConfigError as error:
-            raise ConfigError(f"{reader.place('device')}: {error}") from None
+            raise reader.error("device", str(error)) from None
+        memory = ExternalMemory(**reader.fields(ExternalMemory, values["memory"], "memory."))
+        if memory.kind not in MEMORY_KINDS:
+            kinds = ", ".join(MEMORY_KINDS)
+            raise reader.error(
+                "memory.kind", f"'memory.kind' must be one of {kinds}, not {memory.kind!r}"
+            )
+        values["memory"] = memory
+        if values["device"].family != "portable":
+            for key in ("package", "io_standard", "pins"):
+                if key not in data:
+                    raise reader.error("device", f"key {key!r} is missing")
+            values["pins"] = reader.mapping(
+                values["pins"], dict.fromkeys(ADAPTER_PINS, str), "pins."
+            )
+            reader.distinct((f"pins.{port}", pin) for port, pin in values["pins"].items())
+        if "top" in data:
+            values["top"] = _top_pins(reader, values["top"], memory, values["pins"])
         return cls(name=name, **values)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the description that :meth:`from_dict` makes this board of."""
-        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)[1:]} | {
+        values = {item.name: getattr(self, item.name) for item in dataclasses.fields(self)[1:]} | {
             "device": self.device.name,
             "pins": dict(self.pins),
             "memory": dataclasses.asdict(self.memory),
             "hardware": dict(self.hardware),
+            "top": dataclasses.asdict(self.top) if self.top else None,
         }
+        # What is not given has no value that a file could have.
+        return {key: value for key, value in values.items() if value or key == "hardware"}
 
 
-# What a field's value is in the file, by the field's type; all others are mappings.
-KINDS: Mapping[Any, tuple[str, tuple[type, ...]]] = {
-    str: ("a text", (str,)),
-    Device: ("a device name", (str,)),
-    int: ("a whole positive number", (int,)),
-    float: ("a positive number", (int, float)),
-}
-
-
-class _Reader:
-    """Checks mappings of one file against their fields."""
-
-    def __init__(self, path: Path | str, lines: Mapping[str, int]) -> None:
-        self.path = path
-        self.lines = lines
-
-    def place(self, key: str) -> str:
-        return place_of(self.path, self.lines, key)
-
-    def fields(
-        self, cls: type, data: Any, prefix: str = "", given: frozenset[str] | set[str] = frozenset()
-    ) -> dict[str, Any]:
-        """Check `data` against the fields of a dataclass."""
-        kinds = {
-            field.name: field.type for field in dataclasses.fields(cls) if field.name not in given
-        }
-        return self.mapping(data, kinds, prefix)
-
-    def mapping(self, data: Any, kinds: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-        """Check keys and types of a mapping; numbers must be positive."""
-        reject_unknown_keys(data, kinds, path=self.path, lines=self.lines, prefix=prefix)
-        for key, kind in kinds.items():
-            if key not in data:
-                raise ConfigError(f"{self.place(prefix[:-1])}: key {prefix + key!r} is missing")
-            self.check(prefix + key, data[key], kind)
-        return dict(data)
-
-    def check(self, key: str, value: Any, kind: Any) -> None:
-        wanted, types = KINDS.get(kind, ("a mapping", (Mapping,)))
-        # YAML's true and false are integers to Python.
-        good = isinstance(value, types) and not isinstance(value, bool)
-        if good and kind in (int, float):
-            good = value > 0
-        if not good:
-            raise ConfigError(f"{self.place(key)}: {key!r} must be {wanted}, not {value!r}")
+def _top_pins(
+    reader: Reader, data: Any, memory: ExternalMemory, adapter: Mapping[str, str]
+) -> TopPins:
+    values = reader.fields(TopPins, data, "top.")
+    values["uart"] = reader.mapping(values["uart"], dict.fromkeys(UART_PINS, str), "top.uart.")
+    needed = MEMORY_PINS.get(memory.kind, ())
+    # Their values are texts or lists, which the next step tells apart.
+    known = (*needed, *OPTIONAL_PINS.get(memory.kind, ()))
+    listed = values.get("memory", {})
+    pins = {}
+    for key in reader.names(listed, known, needed, "top.memory."):
+        pins[key] = reader.pins(f"top.memory.{key}", listed[key])
+    if needed and len(pins["dq"]) != memory.width_bits:
+        raise reader.error(
+            "top.memory.dq",
+            f"'top.memory.dq' must be memory.width_bits = {memory.width_bits} pins, not "
+            f"{len(pins['dq'])}",
+        )
+    values["memory"] = pins
+    used = [(f"pins.{port}", adapter[port]) for port in ("clk", "rst")]
+    used += [(f"top.uart.{port}", pin) for port, pin in values["uart"].items()]
+    used.append(("top.led", values["led"]))
+    used += [(f"top.memory.{key}", pin) for key, listed in pins.items() for pin in listed]
+    reader.distinct(used)
+    return TopPins(**values)
 
 
 def _files() -> dict[str, Path]:

@@ -2,8 +2,8 @@
 
 The commands of the command line are functions of this package: :func:`generate`,
 :func:`simulate`, :func:`synth`, :func:`run`, :func:`report`, :func:`analyze`, :func:`paper`,
-:func:`models` and :func:`boards`. They are loaded when they are first used, because they bring
-Amaranth, simulators and plotting libraries with them.
+:func:`fit`, :func:`models` and :func:`boards`. They are loaded when they are first used, because
+they bring Amaranth, simulators and plotting libraries with them.
 """
 
 from importlib import import_module
@@ -12,6 +12,7 @@ from typing import Any
 __all__ = [
     "analyze",
     "boards",
+    "fit",
     "generate",
     "models",
     "paper",
@@ -24,6 +25,7 @@ __all__ = [
 _MODULES = {
     "analyze": "analyze",
     "boards": "listing",
+    "fit": "fit",
     "generate": "generate",
     "models": "listing",
     "paper": "paper",

@@ -10,6 +10,7 @@ __all__ = [
     "BURST_BEATS",
     "CONSTANT_BANKS",
     "MOST_TILE_TOKENS",
+    "MULTIPLIER_KINDS",
     "PROGRAM_LOAD",
     "QUEUE_DEPTH",
     "SCALE_BYTES",
@@ -42,8 +43,9 @@ SCALE_BYTES = 2
 #: Tiles whose constants the requantiser holds.
 CONSTANT_BANKS = 8
 
-_MULTIPLIERS = ("auto", "portable", "ecp5")
-
+#: Forms of multipliers and accumulators: left to synthesis, or with a family's primitives.
+MULTIPLIER_KINDS = ("portable", "ecp5", "ice40", "gowin", "nexus")
+_MULTIPLIERS = ("auto", *MULTIPLIER_KINDS)
 
 #: Longest tile, which the width of a softmax sum allows.
 _LONGEST_TILE = 256
@@ -135,8 +137,8 @@ class HardwareConfig:
     outstanding_reads : int
         Read bursts under way at once.
     multiplier : str
-        Form of multipliers and accumulators: ``portable``, ``ecp5``, or ``auto``, what suits the
-        board's device.
+        Form of multipliers and accumulators: one of :data:`MULTIPLIER_KINDS`, or ``auto``, what
+        suits the board's device.
     """
 
     rows: int = 4
@@ -217,7 +219,7 @@ class CoreConfig:
     rows, columns, port_bytes, tile_tokens, accumulator_lanes, outstanding_reads : int
         As in :class:`HardwareConfig`.
     multiplier : str
-        ``portable`` or ``ecp5``.
+        One of :data:`MULTIPLIER_KINDS`.
     acc_width : int
         Bits of the array's signed accumulators, from the longest sum.
     kv_lora_rank, qk_rope_head_dim : int

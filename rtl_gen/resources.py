@@ -81,7 +81,7 @@ def lut_terms(core: CoreConfig) -> dict[str, int]:
 
 
 def estimate_luts(core: CoreConfig, device: Device, distributed: int) -> int:
-    """Estimate look-up tables, within 10 % on ECP5.
+    """Estimate look-up tables, within 10 % on ECP5 (on the others as :mod:`mla_hw.devices` says).
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ def estimate_luts(core: CoreConfig, device: Device, distributed: int) -> int:
         fitted to synthesised cores (``benchmarks/lut_fit.json``).
     """
     logic = sum(LUT_COSTS[name] * size for name, size in lut_terms(core).items())
-    return round(logic) + device.distributed_lut * distributed
+    return round(device.logic_factor * logic) + device.distributed_lut * distributed
 
 
 def check_device(core: CoreConfig, device: Device, board: str) -> None:

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from sim.steps import build_step, test_step
 
-__all__ = ["BoardSimulation"]
+__all__ = ["MODULE", "BoardSimulation"]
 
 _MODELS = Path(__file__).resolve().parent / "models"
 _TOP = "bench"
+#: Module of a :class:`boards.top.BoardTop`.
+MODULE = "board_top"
 _CHIP_PINS = ("clk", "cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm")
 
 
@@ -34,7 +36,7 @@ class BoardSimulation:
     sources : sequence of Path
         Verilog of the core and of everything else on the board.
     ports : mapping of str to int
-        Widths of the ports of ``system`` but the bidirectional ones.
+        Widths of the ports of the board's top but the bidirectional ones.
     divisor : int
         Clocks per bit of the serial line.
     chip : mapping of str to int
@@ -96,7 +98,7 @@ class BoardSimulation:
 
     def _top(self) -> str:
         """Return the Verilog of the top: clock, reset and serial line outside, the chip inside."""
-        outside = ("clk", "rst", "rx", "tx", "ready")
+        outside = ("clk", "rst", "rx", "tx", "led")
         wires, connections = [], [f".{name}({name})" for name in outside]
         for name, width in self.ports.items():
             if name not in outside:
@@ -114,9 +116,9 @@ class BoardSimulation:
             joined = ", ".join([*pins, ".dq(sdram_dq)", ".errors(errors)"])
             chip = f"    sdram #({parameters}) chip ({joined});"
         lines = [
-            f"module {_TOP} (input clk, rst, rx, output tx, ready, output [31:0] errors);",
+            f"module {_TOP} (input clk, rst, rx, output tx, led, output [31:0] errors);",
             *wires,
-            f"    system board ({', '.join(connections)});",
+            f"    {MODULE} board ({', '.join(connections)});",
             chip,
             "endmodule\n",
         ]

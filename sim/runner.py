@@ -27,8 +27,17 @@ __all__ = ["PRIMITIVES", "CoreSimulation"]
 
 _SIM = Path(__file__).resolve().parent
 _MODELS = (_SIM / "models" / "axi_memory.v", _SIM / "models" / "axi_checker.v")
-#: Behaviour of the FPGA's primitives that a core may instantiate.
-PRIMITIVES = _SIM / "models" / "ecp5.v"
+#: Behaviour of the primitives that a core instantiates, by the kind of its multipliers; two
+#: families have one of the same name.
+PRIMITIVES = {
+    kind: _SIM / "models" / f"{file}.v"
+    for kind, file in (
+        ("ecp5", "ecp5"),
+        ("ice40", "ice40_mac"),
+        ("gowin", "gowin"),
+        ("nexus", "nexus"),
+    )
+}
 _VISIBLE = _SIM / "models" / "visible.vlt"
 #: Headers in place of the two compression libraries that Verilator's FST writer is linked with.
 _FST = _SIM / "fst"

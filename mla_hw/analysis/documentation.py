@@ -48,8 +48,9 @@ _COLUMNS = (
     "8 pJ per bit of memory. Cycles are bounds: [what the cycle model says](mla.md#analysis)."
 )
 _BREAK_EVEN = (
-    "From which context on one way of attention takes fewer cycles than another, for one sequence. "
-    "What is missing never overtakes, or always leads, up to the model's longest context."
+    "From which context on one of the four schemes or GQA takes fewer cycles than another of "
+    "these, for one sequence. A pair that is missing changes no places up to the model's longest "
+    "context."
 )
 
 
@@ -73,8 +74,8 @@ def schemes_markdown() -> str:
             "Elements, bytes in bf16 and as the core stores a row (int8, a scale, padding for an "
             "8-byte port), and how many times the cache of multi-head attention (MHA) and of "
             "grouped-query attention (GQA) is larger. Both have the model's head dimensions; the "
-            "last two columns set their bf16 against the core's int8. The same from "
-            "`mla-hw models --cache`."
+            "last two columns set their bf16 against the core's int8. `mla-hw models --cache` "
+            "prints the other ones."
         ),
         _cache_table(sizes),
         _fill("Articles claim these savings; baselines and models for which each one holds:"),

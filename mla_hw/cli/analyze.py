@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["PHASES", "STORAGES", "analyze"]
 
 DEFAULT_BOARD = "ulx3s-85f"
+#: Largest number of tokens and of sequences, and range of every other number.
+MOST_COUNT = 10**12
+QUANTITIES = (1e-9, 1e15)
 #: Kinds of steps: one token of each sequence, or all of the context at once.
 PHASES = ("decode", "prefill")
 STORAGES = {storage.name: storage for storage in (STORED, BF16, ELEMENTS)}
@@ -108,7 +111,10 @@ def analyze(
             raise ConfigError(f"{name} must have at least one value")
     for name, numbers in (("--context:", contexts), ("--batch:", batches)):
         for number in numbers:
-            check_positive_int(name, number)
+            if check_positive_int(name, number) > MOST_COUNT:
+                raise ConfigError(f"{name} must be at most {MOST_COUNT}, not {number}")
+    for name, value in (("--mac-pj:", mac_pj), ("--pj-per-bit:", pj_per_bit)):
+        _check_quantity(name, value)
     check_different(json=json_path, html=html)
     for path, option in ((json_path, "--json"), (html, "--html")):
         if path is not None:
@@ -126,6 +132,8 @@ def analyze(
     decode = phase == "decode"
     if predict and (core is None or not decode or paper):
         raise ConfigError("--predict: needs a core (--hardware or --board), decode, and no --paper")
+    if predict and storage != STORED.name:
+        raise ConfigError("--predict: the core's programs are int8; leave out --storage")
     if predict and 1 not in batches:
         raise ConfigError("--predict: predicts one sequence; --batch has no 1")
     works = [
@@ -164,7 +172,13 @@ def analyze(
         report = replace(
             report,
             predictions=predict_steps(
-                config, core.hardware, core.board, wanted, report.contexts, say
+                config,
+                core.hardware,
+                core.board,
+                wanted,
+                report.contexts,
+                say,
+                clock_mhz=clock,
             ),
         )
     if json_path is not None:
@@ -176,6 +190,13 @@ def analyze(
         write_output(html, text, "--html")
     files = tuple(Path(path) for path in (json_path, html) if path is not None)
     return replace(report, files=files)
+
+
+def _check_quantity(name: str, value: float) -> None:
+    """Refuse what no machine has, before a product of such numbers is beyond float's range."""
+    low, high = QUANTITIES
+    if not low <= check_number(name, value) <= high:
+        raise ConfigError(f"{name} must be from {low:g} to {high:g}, not {value:g}")
 
 
 def _model(model: str | Path) -> tuple[str, ModelConfig]:
@@ -212,7 +233,7 @@ def _machine(
         ("--clock", clock),
     ):
         if value is not None:
-            check_number(f"{name}:", value)
+            _check_quantity(f"{name}:", value)
     if peak_macs is not None or bandwidth is not None:
         if hardware is not None or board is not None:
             raise ConfigError(

@@ -47,6 +47,7 @@ def build_parser(runs: Mapping[str, Run]) -> Parser:
     _add_report(commands)
     _add_analyze(commands)
     _add_paper(commands)
+    _add_fit(commands)
     models = commands.add_parser("models", help="list the presets with their dimensions")
     models.add_argument(
         "--cache", action="store_true", help="their key-value caches against other attention"
@@ -289,3 +290,14 @@ def _add_paper(commands: "argparse._SubParsersAction[Parser]") -> None:
         metavar="DIR",
         help="folder that is made; one that paper made before is replaced",
     )
+
+
+def _add_fit(commands: "argparse._SubParsersAction[Parser]") -> None:
+    command = commands.add_parser("fit", help="say on which boards a model's layer fits")
+    command.add_argument(
+        "model", type=text, metavar="MODEL", help="folder with config.json, or a preset's name"
+    )
+    command.add_argument(
+        "--boards", type=words, metavar="NAME,NAME,...", help="which boards (default: all)"
+    )
+    command.add_argument("--json", type=path, metavar="FILE", help="the table")

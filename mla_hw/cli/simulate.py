@@ -188,7 +188,10 @@ def simulate(
     name = f"{simulator}-waves" if waves else simulator
     simulation = CoreSimulation(
         folder=folder / "build" / name,
-        sources=[*sources, PRIMITIVES],
+        sources=[
+            *sources,
+            *(path for kind, path in PRIMITIVES.items() if kind == design.core.multiplier),
+        ],
         bench=CoreBench(
             ports={name: Port(**port) for name, port in design.manifest["ports"].items()},
             memory_bytes=design.memory.size,

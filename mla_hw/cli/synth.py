@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mla_hw.cli.families import UNITS
 from mla_hw.cli.output_folder import check_output
-from mla_hw.cli.synth_flow import RESOURCES, SynthFlow, Usage
+from mla_hw.cli.synth_flow import SynthFlow, Usage
 from mla_hw.errors import CapacityError, ConfigError
 
 __all__ = ["SynthReport", "Usage", "synth"]
@@ -28,7 +29,8 @@ class SynthReport:
         Speed grade of the device.
     lut, ff, dsp, bram : Usage
         Resources as nextpnr counts them after packing, the adapter included: one flip-flop per bit
-        of the core's ports, one look-up table per bit of its outputs.
+        of the core's ports, one look-up table per bit of its outputs. Where a flip-flop without a
+        look-up table takes the place of one (iCE40, Gowin), ``lut`` has it, too.
     cells : mapping of str to int
         Cells of each type in the netlist.
     fmax_mhz : mapping of int to float
@@ -42,6 +44,8 @@ class SynthReport:
     files : tuple of Path
         What was written: netlist, bitstream, report; not in the JSON. What else the tools have
         left lies beside the netlist.
+    luts_per_unit : mapping of str to int
+        Look-up tables of each unit, most first, as synthesis names its cells.
     """
 
     board: str
@@ -58,6 +62,7 @@ class SynthReport:
     tools: Mapping[str, str]
     hash: str
     files: tuple[Path, ...]
+    luts_per_unit: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def fits(self) -> bool:
@@ -70,10 +75,11 @@ class SynthReport:
         data: dict[str, Any] = {
             name: getattr(self, name) for name in self.__slots__ if name != "files"
         }
-        for name, _, _ in RESOURCES:
+        for name in UNITS:
             usage = data[name]
             data[name] = {"used": usage.used, "available": usage.available}
         data["cells"] = dict(self.cells)
+        data["luts_per_unit"] = dict(self.luts_per_unit)
         data["fmax_mhz"] = {str(seed): value for seed, value in self.fmax_mhz.items()}
         data["tools"] = dict(self.tools)
         return data
@@ -131,14 +137,18 @@ def synth(
     fmax: dict[int, float] = {}
     bitstream = None
     if place:
-        for name, _, unit in RESOURCES:
+        for name, unit in UNITS.items():
             if usage[name].used > usage[name].available:
+                hint = "lower rows or columns (generate --hardware)"
+                if name in ("lut", "ff"):
+                    units = (f"{key} {count}" for key, count in flow.luts_per_unit.items())
+                    hint += f"; look-up tables per unit: {', '.join(units)}"
                 raise CapacityError(
                     usage[name].used,
                     usage[name].available,
                     unit,
                     flow.board.device.name,
-                    "lower rows or columns (generate --hardware)",
+                    hint,
                 )
         fmax = {seed: flow.place(seed) for seed in seeds}
         bitstream = flow.bitstream(max(fmax, key=lambda seed: fmax[seed]))
@@ -156,6 +166,7 @@ def synth(
         files=tuple(
             Path(path) for path in (flow.netlist, bitstream, json_path) if path is not None
         ),
+        luts_per_unit=flow.luts_per_unit,
     )
     if json_path is not None:
         _write_json(Path(json_path), report.to_dict())

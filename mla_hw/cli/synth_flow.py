@@ -1,4 +1,4 @@
-"""The steps of ``mla-hw synth``: adapter, Yosys, nextpnr and ecppack in a build folder."""
+"""The steps of ``mla-hw synth``: adapter, Yosys, nextpnr and packer in a build folder."""
 
 import json
 import os
@@ -8,25 +8,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mla_hw.cli.block_ram_registers import absorb_registers
+from mla_hw.cli.families import UNITS, find_family
 from mla_hw.cli.fpga_tools import find_tool, find_yosys, run_tool, tool_version
 from mla_hw.cli.output_folder import make_folder
-from mla_hw.cli.reset_registers import split_resets
 from mla_hw.design import Design, read_manifest, verilog_sources
 from mla_hw.errors import ConfigError, ToolError
 
 if TYPE_CHECKING:
     from boards import Board
 
-__all__ = ["RESOURCES", "SynthFlow", "Usage"]
+__all__ = ["SynthFlow", "Usage"]
 
-# Rows of the report: name, what nextpnr calls it, what errors call it.
-RESOURCES = (
-    ("lut", "TRELLIS_COMB", "look-up tables"),
-    ("ff", "TRELLIS_FF", "flip-flops"),
-    ("dsp", "MULT18X18D", "multipliers"),
-    ("bram", "DP16KD", "block RAMs"),
-)
 # Long steps of the tools, by the line that each starts with.
 YOSYS_STEPS = {
     "Executing PROC pass": "elaborating",
@@ -38,6 +30,8 @@ YOSYS_STEPS = {
 NEXTPNR_STEPS = {
     "Info: Packing constants": "packing",
     "Info: Running Static placer": "placing",
+    "Info: Running main analytical placer": "placing",
+    "Info: Routing..": "routing",
     "Info: Running router2": "routing",
 }
 
@@ -65,7 +59,8 @@ class SynthFlow:
     Raises
     ------
     ConfigError
-        If the folder is not a generated one; the steps raise ToolError.
+        If the folder is not a generated one, or its board stands for any device; the steps raise
+        ToolError.
     """
 
     def __init__(
@@ -81,6 +76,11 @@ class SynthFlow:
             self.board: Board = load_board(manifest["board"])
         except ConfigError as error:
             raise ConfigError(f"{directory / 'manifest.json'}: board: {error}") from None
+        self.family = find_family(self.board)
+        self.target_mhz = target_mhz or self.board.core_mhz
+        self.cells: dict[str, int] = {}
+        self.luts_per_unit: dict[str, int] = {}
+        self.extra_luts = 0
         self.hash: str = manifest["hash"]
         self.tools: dict[str, str] = {}
         self.sources = verilog_sources(directory, manifest)
@@ -92,7 +92,8 @@ class SynthFlow:
         self.top = WRAPPER_NAME
         ports = ((name, p["direction"], p["width"]) for name, p in manifest["ports"].items())
         self._write("wrapper.v", wrapper_verilog(ports))
-        self._write("pins.lpf", _constraints(self.board, target_mhz or self.board.core_mhz))
+        constraints = self.family.constrain(self.board, self.target_mhz)
+        self._write(self.family.constraints, constraints)
 
     def _write(self, name: str, text: str) -> None:
         (self.build / name).write_text(text, encoding="utf-8")
@@ -108,17 +109,9 @@ class SynthFlow:
         reads = [
             f'read_verilog -sv "{os.path.relpath(source, self.build)}"' for source in self.sources
         ]
-        # Pairs of look-up tables joined by multiplexers are hard to place: 89 against 93 MHz.
-        synthesis = f"synth_ecp5 -nowidelut -top {self.top}"
+        reads.append("read_verilog -sv wrapper.v")
         script = [
-            *reads,
-            "read_verilog -sv wrapper.v",
-            f"{synthesis} -run begin:coarse",
-            "proc",
-            "flatten",
-            # Yosys keeps a wire of this attribute, but merges the registers that drive it.
-            "setattr -set keep 1 a:keep w:* %i %ci1:+[Q] t:*dff* %i",
-            f"{synthesis} -json {self.netlist.name} -run coarse:",
+            *self.family.script(self.top, reads, self.netlist.name),
             "tee -q -o cells.json stat -json",
         ]
         self._write("synth.ys", "\n".join(script) + "\n")
@@ -133,32 +126,47 @@ class SynthFlow:
         cells.pop("$scopeinfo", None)
         netlist = self._read_json(self.netlist.name, "yosys")
         module = netlist["modules"][self.top]
-        if gone := absorb_registers(module):
-            cells["TRELLIS_FF"] -= gone
-            self.progress(f"yosys: {gone} registers moved into block RAMs")
-        if new := split_resets(module):
-            cells["TRELLIS_FF"] += new
-            self.progress(f"yosys: {new} copies of registers that reset many others")
+        for text, change, run in self.family.passes:
+            if count := run(module):
+                self.progress(f"yosys: {text.format(count)}")
+                cells[self.family.flip_flops[0]] = (
+                    cells.get(self.family.flip_flops[0], 0) + change * count
+                )
         self._write(self.netlist.name, json.dumps(netlist))
-        return dict(sorted(cells.items()))
+        self.cells = dict(sorted(cells.items()))
+        if self.family.extra_luts:
+            self.extra_luts = self.family.extra_luts(module)
+        self.luts_per_unit = luts_per_unit(module, self.family.lut_cells)
+        return self.cells
 
     def pack(self) -> dict[str, Usage]:
         """Let nextpnr pack the netlist and return what it counts."""
         self._nextpnr("--pack-only", "--report", "pack.json", log="pack.log")
         counted = self._read_json("pack.json", "nextpnr")["utilization"]
-        return {
-            name: Usage(counted[cell]["used"], counted[cell]["available"])
-            for name, cell, _ in RESOURCES
-        }
+        usage = {}
+        for name in UNITS:
+            if cell := self.family.rows.get(name):
+                # Without any, there may be no row.
+                entry = counted.get(cell, {"used": 0})
+                available = entry.get("available", getattr(self.board.device, name))
+                extra = self.extra_luts if name == "lut" else 0
+                usage[name] = Usage(entry["used"] + extra, available)
+            else:
+                used = sum(
+                    count
+                    for cell, count in self.cells.items()
+                    if cell.startswith(self.family.flip_flops)
+                )
+                usage[name] = Usage(used, getattr(self.board.device, name))
+        return usage
 
     def place(self, seed: int) -> float:
         """Place and route with one seed and return the clock that is reached, in MHz."""
         stem = f"seed{seed}"
         self.progress(f"nextpnr: place and route, seed {seed}")
         self._nextpnr(
-            *("--seed", str(seed), "--placer", "static", "--router", "router2"),
-            "--timing-allow-fail",
-            *("--report", f"{stem}.json", "--textcfg", f"{stem}.config"),
+            *("--seed", str(seed), *self.family.place, "--timing-allow-fail"),
+            *("--report", f"{stem}.json", self.family.routed[0], stem + self.family.routed[1]),
             log=f"{stem}.log",
         )
         clocks = self._read_json(f"{stem}.json", "nextpnr")["fmax"].values()
@@ -170,23 +178,27 @@ class SynthFlow:
 
     def bitstream(self, seed: int) -> Path:
         """Pack the bitstream of one seed and return its path."""
-        tool = find_tool("ecppack")
-        self.tools["ecppack"] = tool_version(tool)
-        path = self.build / f"{self.board.name}.bit"
-        self.progress(f"ecppack: bitstream of seed {seed}")
-        command = [tool, "--compress", "--input", f"seed{seed}.config", "--bit", path.name]
-        self._run(command, "ecppack", "ecppack.log")
+        packer = self.family.packer
+        tool = find_tool(packer.tool)
+        self.tools[packer.tool] = tool_version(tool, packer.package)
+        path = self.build / f"{self.board.name}{self.family.bitstream}"
+        self.progress(f"{packer.tool}: bitstream of seed {seed}")
+        arguments = packer.command(self.board, f"seed{seed}{self.family.routed[1]}", path.name)
+        self._run([tool, *arguments], packer.tool, f"{packer.tool}.log")
         return path
 
     def _nextpnr(self, *options: str, log: str) -> None:
-        tool = find_tool("nextpnr-ecp5")
+        tool = find_tool(self.family.nextpnr)
         if "nextpnr" not in self.tools:
             self.tools["nextpnr"] = tool_version(tool)
-        command = [
-            *(tool, self.board.device.place_option, "--package", self.board.package),
-            *("--speed", str(self.board.speed_grade), "--lpf", "pins.lpf"),
-            *("--json", self.netlist.name, *options),
-        ]
+        command = [tool, *self.family.part(self.board)]
+        if self.family.constraints_option.endswith("="):
+            command.append(self.family.constraints_option + self.family.constraints)
+        else:
+            command += [self.family.constraints_option, self.family.constraints]
+        if self.family.target:
+            command += ["--freq", str(self.target_mhz)]
+        command += ["--json", self.netlist.name, *options]
         self._run(command, "nextpnr", log, NEXTPNR_STEPS)
 
     def _run(
@@ -195,10 +207,11 @@ class SynthFlow:
         waiting = dict(steps or {})
 
         def on_line(line: str) -> None:
-            for start in waiting:
-                if start in line:
-                    self.progress(f"{name}: {waiting.pop(start)}")
-                    return
+            step = next((waiting[start] for start in waiting if start in line), None)
+            if step:
+                self.progress(f"{name}: {step}")
+                for start in [start for start, other in waiting.items() if other == step]:
+                    del waiting[start]
 
         run_tool(command, log=self.build / log, name=name, on_line=on_line)
 
@@ -222,10 +235,23 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
     return manifest
 
 
-def _constraints(board: "Board", target_mhz: float) -> str:
-    """Write pins and target clock in Lattice's preference format."""
-    lines = [f'FREQUENCY PORT "clk" {target_mhz} MHZ;']
-    for port, pin in board.pins.items():
-        lines.append(f'LOCATE COMP "{port}" SITE "{pin}";')
-        lines.append(f'IOBUF PORT "{port}" IO_TYPE={board.io_standard};')
-    return "\n".join(lines) + "\n"
+def luts_per_unit(module: Mapping[str, Any], luts: Mapping[str, int]) -> dict[str, int]:
+    """Add up the look-up tables of each unit of the core, most first.
+
+    Synthesis names a cell after one of the wires that it drives, so that what is between two units
+    is of either.
+
+    Parameters
+    ----------
+    module : dict
+        The top module of a flat netlist, in the format of Yosys' ``write_json``.
+    luts : mapping of str to int
+        Look-up tables of each type of cells.
+    """
+    found: dict[str, int] = {}
+    for name, cell in module["cells"].items():
+        if count := luts.get(cell["type"]):
+            path = name.split(".")
+            unit = path[1] if path[0] == "core" and len(path) > 2 else "adapter and top"
+            found[unit] = found.get(unit, 0) + count
+    return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))

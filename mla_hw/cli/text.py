@@ -7,7 +7,9 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from mla_hw.analysis.machine import Machine
 from mla_hw.cli.listing import boards, models
+from mla_hw.devices import UNBOUNDED
 from mla_hw.hardware import HardwareConfig
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ __all__ = [
     "print_simulation",
     "print_synthesis",
     "resources_table",
+    "units_table",
 ]
 
 _ASSUMED = "?"
@@ -87,19 +90,33 @@ def print_models() -> None:
 
 def print_boards() -> None:
     """List the boards with what a core finds on them."""
-    table = plain_table("board", "device", "LUT", "DSP", "BRAM", "memory", "GB/s", "array", "clock")
+    table = plain_table(
+        *("board", "device", "LUT", "multipliers", "BRAM", "memory", "GB/s", "clock"),
+        *("array", "MAC/byte"),
+    )
+
+    def show(count: int) -> str:
+        return "–" if count >= UNBOUNDED else str(count)
+
     for name, board in boards().items():
+        device, memory = board.device, board.memory
         hardware = HardwareConfig.from_dict(board.hardware)
+        machine = Machine.of_core(
+            hardware,
+            clock_mhz=board.core_mhz,
+            memory_bytes_per_second=memory.peak_bytes_per_second,
+        )
+        size = memory.size_bytes >> 10
+        text = f"{size >> 10} MiB" if size >= 1024 else f"{size} KiB"
         table.add_row(
             name,
-            board.device.name,
-            str(board.device.lut),
-            str(board.device.dsp),
-            str(board.device.bram),
-            f"{board.memory.size_mib} MiB {board.memory.kind}",
-            f"{board.memory.peak_bytes_per_second / 1e9:.2f}",
-            f"{hardware.rows}×{hardware.columns}",
+            device.name,
+            *(show(count) for count in (device.lut, device.dsp, device.bram)),
+            f"{text} {memory.kind}",
+            f"{memory.peak_bytes_per_second / 1e9:.2f}",
             f"{board.core_mhz:g} MHz",
+            f"{hardware.rows}×{hardware.columns}",
+            f"{machine.balance:.1f}",
         )
     console().print(table)
 
@@ -171,11 +188,21 @@ def resources_table(report: "SynthReport") -> Table:
     return table
 
 
+def units_table(report: "SynthReport") -> Table:
+    """Look-up tables of each unit, most first."""
+    table = plain_table("unit", "LUT", "of the device", title="Look-up tables per unit")
+    for unit, count in report.luts_per_unit.items():
+        table.add_row(unit, str(count), f"{count / report.lut.available:.1%}")
+    return table
+
+
 def print_synthesis(report: "SynthReport") -> None:
     """Show resources and, after placement, clocks."""
     output = console()
     output.print(f"{report.device}, board {report.board}", highlight=False)
     output.print(resources_table(report))
+    if not report.fits:
+        output.print(units_table(report))
     for seed, fmax in report.fmax_mhz.items():
         output.print(f"seed {seed}: {fmax:.1f} MHz", highlight=False)
     print_paths(output, *report.files)

@@ -24,12 +24,15 @@ class BoardFacts:
         Clock that the core is to reach, in MHz.
     memory_bytes : int
         Size of its memory.
+    bytes_per_cycle : float
+        What its memory delivers at best per cycle of the core.
     """
 
     name: str
     device: str
     core_mhz: float
     memory_bytes: int
+    bytes_per_cycle: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mla_hw.cycles.figures import PhaseFigures, roofline_efficiency
+from mla_hw.hardware import NOMINAL_LATENCY
 from mla_hw.html.facts import Facts, Step
 from mla_hw.html.markup import (
     Column,
@@ -45,7 +46,10 @@ def roofline_section(facts: Facts) -> Section:
         f"is the lesser of the array's {number(core.rows * core.columns)} MAC per cycle and what "
         f"the port's {number(core.port_bytes)} bytes per cycle bring. Work and payload are the "
         "model's own, without padding and without what is read twice; the efficiency is the share "
-        "of the cycles that the roof needs."
+        f"of the cycles that the roof needs. The prediction is for a memory that answers after "
+        f"{NOMINAL_LATENCY} cycles and then keeps the port busy. That of {facts.board.name} brings "
+        f"at most {facts.board.bytes_per_cycle:.3g} bytes per cycle: simulate --memory dram and "
+        "analyze --board count with it."
     )
     figures = [(step, step.figures(facts.design)) for step in steps]
     tables = join(_table(step.name, phases) for step, phases in figures)

@@ -20,8 +20,8 @@ class Accumulator(wiring.Component):
     width, p_width : int
         Bits of the sum, which wraps, and of the product, which are not more.
     kind : str
-        ``portable``: left to synthesis. ``ecp5``: one carry chain and no look-up table besides,
-        ``rtl_gen/primitives/accumulator_ecp5.v``.
+        ``ecp5``: one carry chain and no look-up table besides,
+        ``rtl_gen/primitives/accumulator_ecp5.v``. Any other: left to synthesis.
 
     Members
     -------

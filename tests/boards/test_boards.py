@@ -4,6 +4,7 @@ import re
 import pytest
 
 from boards import ADAPTER_PINS, Board, list_boards, load_board
+from boards.default_array import default_array, fed_multipliers
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import HardwareConfig
 
@@ -16,19 +17,81 @@ def without(data, key):
     return {name: value for name, value in data.items() if name != key}
 
 
+def top(**values):
+    return changed(top=load_board("ulx3s-85f").to_dict()["top"] | values)
+
+
+def top_memory(**values):
+    return top(memory=load_board("ulx3s-85f").to_dict()["top"]["memory"] | values)
+
+
 def test_the_boards_are_there():
-    assert list_boards() == ["lfe5u-85f-512m", "ulx3s-25f", "ulx3s-85f"]
+    assert list_boards() == [
+        "colorlight-i5",
+        "colorlight-i9",
+        "crosslink-nx-evn",
+        "ecpix5-85f",
+        "generic-axi",
+        "icebreaker",
+        "lfe5u-85f-512m",
+        "orangecrab-85f",
+        "tangnano20k",
+        "ulx3s-25f",
+        "ulx3s-45f",
+        "ulx3s-85f",
+    ]
 
 
 @pytest.mark.parametrize("name", list_boards())
 def test_every_board_loads_and_survives_a_round_trip(name):
     board = load_board(name)
     assert board.name == name
-    assert set(board.pins) == set(ADAPTER_PINS)
-    assert len(set(board.pins.values())) == len(ADAPTER_PINS)
     assert Board.from_dict(name, board.to_dict()) == board
     hardware = HardwareConfig.from_dict(board.hardware)
-    assert hardware.rows * hardware.columns + 8 <= board.device.dsp
+    assert hardware.rows * hardware.columns + 6 <= board.device.dsp
+    if board.device.family == "portable":
+        assert not board.pins
+        assert board.top is None
+    elif name != "lfe5u-85f-512m":
+        assert set(board.pins) == set(ADAPTER_PINS)
+        assert board.top is not None
+        assert bool(board.top.memory) == (board.memory.kind in ("sdr", "ddr3"))
+
+
+@pytest.mark.parametrize(
+    ("name", "rate"),
+    [
+        ("ulx3s-85f", 0.2),
+        ("colorlight-i5", 0.24),
+        ("orangecrab-85f", 0.384),
+        ("ecpix5-85f", 0.6),
+        ("tangnano20k", 0.192),
+        ("icebreaker", 0.192),
+        ("crosslink-nx-evn", 0.48),
+    ],
+)
+def test_rate_of_each_kind_of_memory(name, rate):
+    assert load_board(name).memory.peak_bytes_per_second == pytest.approx(rate * 1e9)
+
+
+def test_memory_on_the_fpga_has_a_fraction_of_a_mebibyte():
+    assert load_board("icebreaker").memory.size_bytes == 4 * 32768
+
+
+# What these boards were built, measured and documented with before there was the rule.
+EARLIER = {"ulx3s-25f", "ulx3s-85f", "lfe5u-85f-512m"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [name for name in list_boards() if name not in EARLIER])
+def test_default_array_is_what_the_rule_gives(name):
+    board = load_board(name)
+    assert default_array(board) == (board.hardware["rows"], board.hardware["columns"])
+
+
+def test_multipliers_that_a_memory_feeds():
+    # 16 heads of 2 · 512 + 64 MACs per 578 bytes of a cached token; 2.5 bytes per cycle.
+    assert fed_multipliers(load_board("ulx3s-85f")) == pytest.approx(16 * 1088 / 578 * 2.5)
 
 
 def test_facts_of_the_ulx3s():
@@ -41,7 +104,7 @@ def test_facts_of_the_ulx3s():
 
 
 def test_unknown_board_lists_the_known_ones():
-    with pytest.raises(ConfigError, match=r"mean ulx3s-85f.*lfe5u-85f-512m, ulx3s-25f, ulx3s-85f"):
+    with pytest.raises(ConfigError, match=r"mean ulx3s-85f.*lfe5u-85f-512m.*ulx3s-25f, ulx3s-45f"):
         load_board("ulx3s-86f")
 
 
@@ -57,6 +120,30 @@ def test_unknown_board_lists_the_known_ones():
         (changed(clock_mhz=0), "'clock_mhz' must be a positive number, not 0"),
         (changed(memory="sdr"), "'memory' must be a mapping, not 'sdr'"),
         (changed(memory={"kind": "sdr"}), "key 'memory.part' is missing"),
+        (
+            changed(memory=load_board("ulx3s-85f").to_dict()["memory"] | {"kind": "ddr9"}),
+            "'memory.kind' must be one of sdr, ddr3, spram, lram, bram, axi, not 'ddr9'",
+        ),
+        (
+            changed(pins={"clk": "G2", "rst": "R1", "scan_in": "T1", "scan_out": "R1"}),
+            "pin R1 is used twice: by 'pins.rst' and 'pins.scan_out'",
+        ),
+        (
+            top(uart={"rx": "M1", "tx": "G2"}),
+            "pin G2 is used twice: by 'pins.clk' and 'top.uart.tx'",
+        ),
+        (top(led="J17"), "pin J17 is used twice: by 'top.led' and 'top.memory.dq'"),
+        (top(uart={"rx": "M1"}), "key 'top.uart.tx' is missing"),
+        (top(buzzer="A1"), "unknown key 'top.buzzer'"),
+        (top_memory(dq=["J16"]), "must be memory.width_bits = 16 pins, not 1"),
+        (top_memory(dq="J16"), "must be memory.width_bits = 16 pins, not 1"),
+        (top_memory(ba=[1, 2]), "'top.memory.ba' must be a pin or a list of pins, not [1, 2]"),
+        (top_memory(ba=[]), "'top.memory.ba' must be a pin or a list of pins, not []"),
+        (top_memory(odt="A1"), "unknown key 'top.memory.odt'"),
+        (
+            changed(top=load_board("ulx3s-85f").to_dict()["top"] | {"memory": {}}),
+            "key 'top.memory.clk' is missing",
+        ),
         (changed(pins={"clk": "G2", "reset": "R1"}), "unknown key 'pins.reset'"),
     ],
     ids=lambda value: re.sub(r"\W+", "_", value) if isinstance(value, str) else "",
@@ -71,3 +158,16 @@ def test_error_names_file_and_line():
     memory = dataclasses.asdict(load_board("ulx3s-85f").memory) | {"width_bits": -16}
     with pytest.raises(ConfigError, match=r"^b\.yaml:9: 'memory\.width_bits' must be"):
         Board.from_dict("b", changed(memory=memory), path="b.yaml", lines=lines)
+
+
+def test_a_pin_that_is_used_twice_names_file_and_line():
+    pins = {"clk": "G2", "rst": "R1", "scan_in": "T1", "scan_out": "R1"}
+    with pytest.raises(ConfigError, match=r"^b\.yaml:15: pin R1 is used twice"):
+        Board.from_dict("b", changed(pins=pins), path="b.yaml", lines={"pins.scan_out": 15})
+
+
+def test_memory_on_the_fpga_has_no_pins():
+    data = load_board("icebreaker").to_dict()
+    data["top"] = data["top"] | {"memory": {"dq": ["1"]}}
+    with pytest.raises(ConfigError, match=r"unknown key 'top\.memory\.dq'"):
+        Board.from_dict("b", data)

@@ -6,8 +6,9 @@ from amaranth.back import verilog
 from amaranth.lib import memory, wiring
 from amaranth.lib.wiring import In, Out
 
+from mla_hw.cli.families import FAMILIES
 from mla_hw.cli.fpga_tools import find_yosys, run_tool
-from mla_hw.devices import DEVICES, MemoryMapping, find_device
+from mla_hw.devices import DEVICES, UNBOUNDED, MemoryMapping, find_device
 from mla_hw.errors import ConfigError
 
 # Width, depth, lane width, read ports, transparent: the shapes of block RAM, what is just above
@@ -88,45 +89,54 @@ class SingleMemory(wiring.Component):
         return m
 
 
-@pytest.fixture(scope="module")
-def synthesised(tmp_path_factory):
-    """Cells that Yosys makes of each memory, in one run."""
-    folder = tmp_path_factory.mktemp("memories")
+def synthesise(folder, family, memories):
+    """Return the cells that Yosys makes of each memory, in one run."""
+    tools = FAMILIES[family]
     script = []
-    for index, parameters in enumerate(MEMORIES):
+    for index, parameters in enumerate(memories):
         text = verilog.convert(SingleMemory(*parameters), name="top", emit_src=False)
         (folder / f"m{index}.v").write_text(text, encoding="utf-8")
+        steps = tools.script("top", [f"read_verilog -sv m{index}.v"])
         script += [
-            f"tee -q read_verilog -sv m{index}.v",
-            "tee -q synth_ecp5 -top top -run begin:map_ffs",
+            *(f"tee -q {step}" for step in steps),
             f"tee -q -o m{index}.json stat -json",
             "design -reset",
         ]
     (folder / "all.ys").write_text("\n".join(script) + "\n", encoding="utf-8")
     command, _ = find_yosys("all.ys")
     run_tool(command, log=folder / "all.log", name="yosys")
-    cells = {}
-    for index, parameters in enumerate(MEMORIES):
-        report = json.loads((folder / f"m{index}.json").read_text(encoding="utf-8"))
-        cells[parameters] = report["design"]["num_cells_by_type"]
-    return cells
+    reports = [
+        json.loads((folder / f"m{index}.json").read_text(encoding="utf-8"))
+        for index in range(len(memories))
+    ]
+    return [report["design"]["num_cells_by_type"] for report in reports]
+
+
+def count(cells, names):
+    return sum(cells.get(name, 0) for name in names)
 
 
 @pytest.mark.synth
 @pytest.mark.slow
-@pytest.mark.parametrize("parameters", MEMORIES, ids=str)
-def test_memory_mapping_is_that_of_yosys(synthesised, parameters):
-    width, depth, lane_width, read_ports, transparent = parameters
-    device = find_device("LFE5U-25F")
-    size = {"lane_width": lane_width, "read_ports": read_ports, "transparent": transparent}
-    mapping = device.map_memory(width, depth, **size)
-    cells = synthesised[parameters]
-    found = MemoryMapping(
-        blocks=cells.get(device.block_cell.name, 0),
-        distributed=cells.get(device.distributed_cell.name, 0),
-    )
-    assert mapping == found
-    assert device.bram_blocks(width, depth, **size) == found.blocks
+@pytest.mark.parametrize("name", ["LFE5U-25F", "iCE40UP5K", "GW2AR-18", "LIFCL-40"])
+def test_memory_mapping_is_that_of_yosys(tmp_path, name):
+    device = find_device(name)
+    # Reading a family's cells takes longer than the memories do.
+    memories = MEMORIES if device.family == "ecp5" else MEMORIES[::2]
+    found, predicted = {}, {}
+    cells_of_each = synthesise(tmp_path, device.family, memories)
+    for parameters, cells in zip(memories, cells_of_each, strict=True):
+        width, depth, lane_width, read_ports, transparent = parameters
+        size = {"lane_width": lane_width, "read_ports": read_ports, "transparent": transparent}
+        found[parameters] = MemoryMapping(
+            blocks=count(cells, device.block_cell.names),
+            distributed=count(cells, device.distributed_cell.names)
+            if device.distributed_cell
+            else 0,
+        )
+        predicted[parameters] = device.map_memory(width, depth, **size)
+        assert device.bram_blocks(width, depth, **size) == predicted[parameters].blocks
+    assert predicted == found
 
 
 def test_latent_ring_of_sixteen_banks():
@@ -135,13 +145,18 @@ def test_latent_ring_of_sixteen_banks():
 
 
 def test_device_facts():
-    assert {d.name: (d.lut, d.ff, d.bram, d.dsp) for d in DEVICES.values()} == {
-        "LFE5U-12F": (24288, 24288, 56, 28),
-        "LFE5U-25F": (24288, 24288, 56, 28),
-        "LFE5U-45F": (43848, 43848, 108, 72),
-        "LFE5U-85F": (83640, 83640, 208, 156),
+    assert {d.name: (d.family, d.lut, d.ff, d.bram, d.dsp) for d in DEVICES.values()} == {
+        "LFE5U-12F": ("ecp5", 24288, 24288, 56, 28),
+        "LFE5U-25F": ("ecp5", 24288, 24288, 56, 28),
+        "LFE5U-45F": ("ecp5", 43848, 43848, 108, 72),
+        "LFE5U-85F": ("ecp5", 83640, 83640, 208, 156),
+        "LFE5UM5G-85F": ("ecp5", 83640, 83640, 208, 156),
+        "iCE40UP5K": ("ice40", 5280, 5280, 30, 8),
+        "GW2AR-18": ("gowin", 20736, 15552, 46, 48),
+        "LIFCL-40": ("nexus", 32256, 32256, 84, 56),
+        "any": ("portable", *(UNBOUNDED,) * 4),
     }
-    assert all(device.bram_bits == 18432 for device in DEVICES.values())
+    assert find_device("iCE40UP5K").bram_bits == 4096
 
 
 def test_unknown_device_lists_the_known_ones():

@@ -131,6 +131,19 @@ def test_the_cycle_model_beside_it(command, tmp_path):
     assert "no program for naive at 30: activation buffer: needs" in output
 
 
+@pytest.mark.parametrize("clock", [40, 160])
+def test_the_cycle_model_has_the_same_clock(command, tmp_path, clock):
+    """The board's memory delivers the more per cycle the slower the core is."""
+    report = tmp_path / "report.json"
+    command.succeeds(
+        *("analyze", "small-v2lite", "--board", "ulx3s-85f", "--clock", clock, "--context", 500),
+        *("--schemes", "absorb", "--predict", "--json", report),
+    )
+    found = json.loads(report.read_text())
+    (estimate,), (prediction,) = found["estimates"], found["predictions"]
+    assert estimate["cycles"] == pytest.approx(prediction["total"], rel=0.15)
+
+
 def test_a_context_beyond_the_model_is_a_warning(command, capsys):
     command.succeeds("analyze", "minicpm3-4b", "--context", "32768", "--schemes", "absorb")
     assert command.warnings == ""
@@ -166,6 +179,12 @@ def test_a_context_beyond_the_model_is_a_warning(command, capsys):
         ),
         ("deepseek-v3 --predict --phase prefill", "--predict: needs a core"),
         ("deepseek-v3 --predict --batch 2", "--predict: predicts one sequence; --batch has no 1"),
+        ("deepseek-v3 --predict --storage bf16", "--predict: the core's programs are int8"),
+        ("deepseek-v3 --paper --storage bf16", "--storage: --paper counts a byte per element"),
+        ("deepseek-v3 --context 1" + 30 * "0", "--context: must be at most 1000000000000, not 1"),
+        ("deepseek-v3 --batch 1" + 400 * "0", "--batch: must be at most 1000000000000, not 1"),
+        ("deepseek-v3 --mac-pj 1e300", "--mac-pj: must be from 1e-09 to 1e+15, not 1e+300"),
+        ("deepseek-v3 --clock 1e-300", "--clock: must be from 1e-09 to 1e+15, not 1e-300"),
         ("deepseek-v3 --board ulx3s-84f", "--board: unknown board 'ulx3s-84f'"),
         ("deepseek-v3 --hardware no.yaml", "--hardware no.yaml: cannot be read: No such"),
         ("deepseek-v3 --html missing/page.html", "--html missing/page.html: the folder "),

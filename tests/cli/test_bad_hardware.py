@@ -39,7 +39,11 @@ def test_hardware_file_with_an_unknown_key(command, hardware):
         ("rows: 4\naccumulator_lanes: 3", 2, "accumulator_lanes must divide rows = 4, not 3"),
         ("rows: 16\ncolumns: 8\naccumulator_lanes: 1", 3, "accumulator_lanes must be at least"),
         ("outstanding_reads: 2", 1, "outstanding_reads must be from 4 to 64, not 2"),
-        ("multiplier: dsp", 1, "multiplier must be one of auto, portable, ecp5, not 'dsp'"),
+        (
+            "multiplier: dsp",
+            1,
+            "multiplier must be one of auto, portable, ecp5, ice40, gowin, nexus, not 'dsp'",
+        ),
         ("activation_bytes: -1", 1, "activation_bytes must be a positive integer, not -1"),
         ("rows: 4\ncolumns: [", 3, "no valid YAML"),
         (

@@ -6,6 +6,7 @@ import pytest
 import boards
 import mla_hw
 from mla_hw.cli import main
+from mla_hw.devices import UNBOUNDED
 from mla_hw.presets import PRESETS
 
 
@@ -37,8 +38,14 @@ def test_boards(command):
     table = rows(command.succeeds("boards"))
     for name in boards.list_boards():
         board = boards.load_board(name)
-        assert table[name][1:4] == [board.device.name, str(board.device.lut), str(board.device.dsp)]
-        assert f"{board.hardware['rows']}×{board.hardware['columns']}" in table[name]
+        counts = [board.device.lut, board.device.dsp, board.device.bram]
+        known = ["–" if count == UNBOUNDED else str(count) for count in counts]
+        assert table[name][1:5] == [board.device.name, *known]
+        assert table[name][-2] == f"{board.hardware['rows']}×{board.hardware['columns']}"
+    # 32 multipliers at 80 MHz, 0.2 GB/s; a port that is as fast as the memory.
+    assert table["ulx3s-85f"][-1] == "12.8"
+    assert table["generic-axi"][-1] == "16.0"
+    assert "128 KiB spram" in " ".join(table["icebreaker"])
 
 
 def test_version(capsys):

@@ -6,7 +6,7 @@ from mla_hw.cli import main
 from sim.simulators import SIMULATORS
 from tests.cli.command import snapshot
 
-COMMANDS = "generate, simulate, synth, run, report, analyze, paper, models, boards"
+COMMANDS = "generate, simulate, synth, run, report, analyze, paper, fit, models, boards"
 NATURAL = "must be an integer of at least 0, not"
 
 

@@ -151,7 +151,7 @@ def test_the_readme_shows_commands_and_every_option():
     shown = commands(ROOT / "README.md")
     assert set(RUNS) <= {line[0] for line in shown}
     subparsers = next(a for a in build_parser(RUNS)._actions if isinstance(a.choices, dict))
-    for name in ("generate", "simulate", "synth", "run", "report", "analyze"):
+    for name in ("generate", "simulate", "synth", "run", "report", "analyze", "fit"):
         rows = table(text_of(ROOT / "README.md"), f"option of `{name}`", "default", "meaning")
         options = {
             option

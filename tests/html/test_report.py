@@ -38,6 +38,18 @@ def test_written_into_the_folder(command, folder):
     assert after == before
 
 
+@pytest.mark.parametrize("name", ["manifest.json", "program.txt", "image.bin"])
+def test_does_not_write_over_the_folder(command, folder, name):
+    message = refuses(command, folder, "--html", folder / name)
+    assert message.endswith("which is not replaced")
+    assert message.startswith(f"--html {folder / name}: is a file of ")
+
+
+def test_sizes_of_tensors_are_numbers(command, folder):
+    edit(folder, lambda manifest: manifest["tensors"][0].update(size=[]))
+    assert "tensors: is damaged" in refuses(command, folder)
+
+
 def test_needs_nothing_but_itself(page, complete, tmp_path):
     text = report(complete, html=tmp_path / "page.html").path.read_text(encoding="utf-8")
     for tag, attributes in page.elements:
