@@ -163,6 +163,11 @@ def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument("directory", type=path, metavar="DIR", help="made by generate")
     command.add_argument("--place", action="store_true", help="place, route, pack a bitstream")
     command.add_argument(
+        "--top",
+        action="store_true",
+        help="what works on the board, with host link and memory, in place of the core alone",
+    )
+    command.add_argument(
         "--seeds",
         type=integers,
         default=(1,),

@@ -77,7 +77,8 @@ class Family:
     constraints : str
         Name of the file with pins.
     constrain : callable
-        Takes board and target clock in MHz; returns that file.
+        Takes the board, package pins by port, and the clock of the port ``clk`` in MHz; returns
+        that file.
     constraints_option : str
         Option, or prefix of its value, that names the file.
     target : bool
@@ -102,7 +103,7 @@ class Family:
     nextpnr: str
     part: Callable[["Board"], list[str]]
     constraints: str
-    constrain: Callable[["Board", float], str]
+    constrain: Callable[["Board", Mapping[str, str], float], str]
     constraints_option: str
     target: bool = True
     place: tuple[str, ...] = ()
@@ -138,30 +139,30 @@ class Family:
         ]
 
 
-def _lpf(board: "Board", target_mhz: float) -> str:
+def _lpf(board: "Board", pins: Mapping[str, str], target_mhz: float) -> str:
     lines = [f'FREQUENCY PORT "clk" {target_mhz} MHZ;']
-    for port, pin in board.pins.items():
+    for port, pin in pins.items():
         lines.append(f'LOCATE COMP "{port}" SITE "{pin}";')
         lines.append(f'IOBUF PORT "{port}" IO_TYPE={board.io_standard};')
     return "\n".join(lines) + "\n"
 
 
-def _pcf(board: "Board", target_mhz: float) -> str:
-    return "".join(f"set_io {port} {pin}\n" for port, pin in board.pins.items())
+def _pcf(board: "Board", pins: Mapping[str, str], target_mhz: float) -> str:
+    return "".join(f"set_io {port} {pin}\n" for port, pin in pins.items())
 
 
-def _cst(board: "Board", target_mhz: float) -> str:
+def _cst(board: "Board", pins: Mapping[str, str], target_mhz: float) -> str:
     return "".join(
         f'IO_LOC "{port}" {pin};\nIO_PORT "{port}" IO_TYPE={board.io_standard};\n'
-        for port, pin in board.pins.items()
+        for port, pin in pins.items()
     )
 
 
-def _pdc(board: "Board", target_mhz: float) -> str:
+def _pdc(board: "Board", pins: Mapping[str, str], target_mhz: float) -> str:
     return "".join(
         f"ldc_set_location -site {{{pin}}} [get_ports {port}]\n"
         f"ldc_set_port -iobuf {{IO_TYPE={board.io_standard}}} [get_ports {port}]\n"
-        for port, pin in board.pins.items()
+        for port, pin in pins.items()
     )
 
 

@@ -129,6 +129,7 @@ def _synth(arguments: argparse.Namespace) -> int:
     report = synth(
         arguments.directory,
         place=arguments.place,
+        top=arguments.top,
         seeds=arguments.seeds,
         json_path=arguments.json,
         progress=_progress,

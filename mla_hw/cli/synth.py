@@ -89,6 +89,7 @@ def synth(
     directory: Path | str,
     *,
     place: bool = False,
+    top: bool = False,
     seeds: Sequence[int] = (1,),
     target_mhz: float | None = None,
     json_path: Path | str | None = None,
@@ -105,6 +106,9 @@ def synth(
         ``verilog/*.v`` with the top module ``accelerator``.
     place : bool
         Place and route with every seed, and pack a bitstream of the fastest.
+    top : bool
+        Build what works on the board: the core with host link, memory controller and clocks, in
+        place of the core in an adapter.
     seeds : sequence of int
         Seeds of the placement.
     target_mhz : float, optional
@@ -131,7 +135,7 @@ def synth(
         )
     if json_path is not None:
         check_output(json_path, "--json")
-    flow = SynthFlow(Path(directory), progress or (lambda _: None), target_mhz)
+    flow = SynthFlow(Path(directory), progress or (lambda _: None), target_mhz, whole=top)
     cells = flow.synthesise()
     usage = flow.pack()
     fmax: dict[int, float] = {}

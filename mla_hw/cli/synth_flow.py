@@ -55,6 +55,9 @@ class SynthFlow:
         Called with one line of text at each step.
     target_mhz : float, optional
         Clock that nextpnr is asked for; the board's by default.
+    whole : bool
+        Build the board's top, with host link and memory controller, in place of the core in its
+        adapter.
 
     Raises
     ------
@@ -64,11 +67,15 @@ class SynthFlow:
     """
 
     def __init__(
-        self, directory: Path, progress: Callable[[str], None], target_mhz: float | None = None
+        self,
+        directory: Path,
+        progress: Callable[[str], None],
+        target_mhz: float | None = None,
+        *,
+        whole: bool = False,
     ) -> None:
         # The outer packages, and with them Amaranth, are not loaded before they are needed.
         from boards import load_board
-        from rtl_gen.synth_wrapper import WRAPPER_NAME, wrapper_verilog
 
         manifest = _read_manifest(directory)
         self.progress = progress
@@ -83,16 +90,42 @@ class SynthFlow:
         self.extra_luts = 0
         self.hash: str = manifest["hash"]
         self.tools: dict[str, str] = {}
-        self.sources = verilog_sources(directory, manifest)
+        self.sources = list(verilog_sources(directory, manifest))
         self.build = directory / "build" / "synth"
         self.netlist = self.build / "netlist.json"
         # A bitstream of an earlier run must not look like one of this run.
         shutil.rmtree(self.build, ignore_errors=True)
         make_folder(self.build)
+        self._prepare_board(directory) if whole else self._prepare_adapter(manifest)
+
+    def _prepare_adapter(self, manifest: Mapping[str, Any]) -> None:
+        """Put the core into the adapter."""
+        from rtl_gen.synth_wrapper import WRAPPER_NAME, wrapper_verilog
+
         self.top = WRAPPER_NAME
         ports = ((name, p["direction"], p["width"]) for name, p in manifest["ports"].items())
         self._write("wrapper.v", wrapper_verilog(ports))
-        constraints = self.family.constrain(self.board, self.target_mhz)
+        self.sources.append(self.build / "wrapper.v")
+        constraints = self.family.constrain(self.board, self.board.pins, self.target_mhz)
+        self._write(self.family.constraints, constraints)
+
+    def _prepare_board(self, directory: Path) -> None:
+        """Put the core behind the pins of the board, with host link and memory."""
+        from boards.top import board_top, top_pins
+        from rtl_gen.verilog import emit_verilog
+
+        self.top = "board_top"
+        self.progress(f"emit Verilog of the top of {self.board.name}")
+        top, controller = board_top(self.board, Design.load(directory).core)
+        texts = emit_verilog(top, name=self.top)
+        if controller is not None:
+            texts[f"{controller.name}.v"] = controller.verilog
+        for name, text in texts.items():
+            self._write(name, text)
+            self.sources.append(self.build / name)
+        pins = top_pins(self.board, top)
+        # What comes behind the PLL follows from its settings.
+        constraints = self.family.constrain(self.board, pins, self.board.clock_mhz)
         self._write(self.family.constraints, constraints)
 
     def _write(self, name: str, text: str) -> None:
@@ -109,7 +142,6 @@ class SynthFlow:
         reads = [
             f'read_verilog -sv "{os.path.relpath(source, self.build)}"' for source in self.sources
         ]
-        reads.append("read_verilog -sv wrapper.v")
         script = [
             *self.family.script(self.top, reads, self.netlist.name),
             "tee -q -o cells.json stat -json",

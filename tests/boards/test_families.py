@@ -80,7 +80,7 @@ def test_constraints(family, name, lines):
     board = load_board(BOARDS[family])
     tools = find_family(board)
     assert tools.constraints == name
-    assert tools.constrain(board, 50).splitlines()[: len(lines)] == lines
+    assert tools.constrain(board, board.pins, 50).splitlines()[: len(lines)] == lines
 
 
 @pytest.mark.parametrize(
