@@ -161,9 +161,8 @@ class SynthFlow:
         for text, change, run in self.family.passes:
             if count := run(module):
                 self.progress(f"yosys: {text.format(count)}")
-                cells[self.family.flip_flops[0]] = (
-                    cells.get(self.family.flip_flops[0], 0) + change * count
-                )
+                if change:
+                    cells[self.family.flip_flops[0]] += change * count
         self._write(self.netlist.name, json.dumps(netlist))
         self.cells = dict(sorted(cells.items()))
         if self.family.extra_luts:

@@ -164,6 +164,7 @@ def test_an_array_of_each_family_is_placed_with_its_multipliers(tmp_path, family
     write_folder(tmp_path, family, text, ports)
     report = synth(tmp_path, place=True, seeds=(2,))
     assert report.fits
+    assert all(report.cells.values())
     assert report.dsp.used == 2
     assert report.bram.used == 0
     assert report.fmax_mhz[2] > 20
