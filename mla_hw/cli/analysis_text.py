@@ -45,7 +45,7 @@ def print_analysis(report: AnalysisReport) -> None:
         for prediction in report.predictions:
             if prediction.missing:
                 output.print(
-                    f"no program for {prediction.scheme} at {prediction.context}: "
+                    f"no prediction for {prediction.scheme} at {prediction.context}: "
                     f"{prediction.missing}",
                     highlight=False,
                     soft_wrap=True,

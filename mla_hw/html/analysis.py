@@ -345,7 +345,7 @@ def _prediction(report: AnalysisReport) -> Section:
     for prediction in report.predictions:
         name = f"{prediction.scheme}, {number(prediction.context)} cached tokens"
         if prediction.missing:
-            parts.append(paragraph(f"{name}: no program: {prediction.missing}"))
+            parts.append(paragraph(f"{name}: no prediction: {prediction.missing}"))
             continue
         item = report.estimate_of(prediction)
         rows = [

@@ -92,6 +92,7 @@ def test_sections_are_all_there(page):
         assert page.url.endswith(f"#{name}")
 
 
+@pytest.mark.slow
 def test_nothing_is_wider_than_the_window(path):
     for width in (1280, 800, 420):
         with opened(path, viewport={"width": width, "height": 900}) as page:
@@ -151,6 +152,7 @@ def test_waits_show_their_cause(page):
     assert "dispatcher" in texts
 
 
+@pytest.mark.slow
 def test_thousands_of_instructions_are_drawn_when_they_are_seen(long_path):
     with opened(long_path) as page:
         slices = page.evaluate(
@@ -185,6 +187,7 @@ def test_colours_follow_the_system(path):
     assert brightness[2] < 200
 
 
+@pytest.mark.slow
 def test_screenshots(path, tmp_path):
     written = screenshots(path, tmp_path / "pictures")
     assert len(written) == 2 * (1 + len(SECTIONS))

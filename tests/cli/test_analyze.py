@@ -128,7 +128,7 @@ def test_the_cycle_model_beside_it(command, tmp_path):
     assert str(absorb["total"]) in output
     # This one has no room, and says what is missing.
     assert naive["missing"].startswith("activation buffer: needs")
-    assert "no program for naive at 30: activation buffer: needs" in output
+    assert "no prediction for naive at 30: activation buffer: needs" in output
 
 
 @pytest.mark.parametrize("clock", [40, 160])
