@@ -48,7 +48,7 @@ def test_families_are_those_of_the_devices_and_of_the_multiplier():
 
 
 def test_a_board_for_any_device_has_no_tools(tmp_path):
-    with pytest.raises(ConfigError, match="board generic-axi stands for any device: there is noth"):
+    with pytest.raises(ConfigError, match="board generic-axi stands for any device: there is not"):
         find_family(load_board("generic-axi"))
 
 

@@ -157,7 +157,7 @@ def test_a_context_beyond_the_model_is_a_warning(command, capsys):
     ("options", "message"),
     [
         ("deepseek-v4", "deepseek-v4: neither a folder nor a preset (did you mean deepseek-v"),
-        ("deepseek-v3 --schemes absrob", "--schemes: must be of absorb, reuse, "),
+        ("deepseek-v3 --schemes absorbed", "--schemes: must be of absorb, reuse, "),
         ("deepseek-v3 --schemes absorb,", "--schemes: must not be empty"),
         ("deepseek-v3 --context 0", "--context: must be an integer of at least 1, not '0'"),
         ("deepseek-v3 --context 5,-1", "--context: must be an integer of at least 1, not '-1'"),
