@@ -92,7 +92,7 @@ def generate_litedram(
     """
     _check(memory, family, clock_mhz)
     if importlib.util.find_spec("litedram") is None:
-        raise ToolError("LiteDRAM is not installed: pip install 'mla-hw[boards]'")
+        raise ToolError("LiteDRAM is not installed: pip install litedram litex migen")
     port = {"type": "axi", "id_width": 1}
     config = {
         "cpu": None,

@@ -14,16 +14,17 @@ from mla_hw.cycles.predict import predict
 from mla_hw.cycles.timeline import Timeline, split_phases
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
-from mla_hw.golden.loader import interleave_rows
 from mla_hw.hardware import NOMINAL_LATENCY
-from mla_hw.registers import (
-    COUNTERS,
-    ERRORS,
-    ErrorCode,
-    cache_register,
-    position_register,
-    register,
+from mla_hw.host.steps import (
+    abort_writes,
+    acknowledge_writes,
+    hidden_bytes,
+    latch_writes,
+    setup_writes,
+    start_writes,
+    word_addresses,
 )
+from mla_hw.registers import COUNTERS, ERRORS, ErrorCode
 from sim.check import Difference, MemoryMirror, first_difference
 from sim.job import Job, MemoryMode, TokenJob
 from sim.results import TokenResult
@@ -301,17 +302,6 @@ class SimulationRun:
         return sum(result.cycles for result in self.results) / seconds if seconds else 0.0
 
     def _job(self) -> Job:
-        core, regions = self.design.core, self.design.regions
-        setup = [(register(f"base_{name}").address, regions[name].offset) for name in regions]
-        setup += [
-            (register(cache_register(row)).address, base)
-            for row, base in enumerate(self.design.memory.cache_bases[1:], 1)
-        ]
-        setup += [
-            (register("program_beats").address, -(-regions["program"].size // core.port_bytes)),
-            (register("capacity").address, self.design.context),
-            (register("interrupt_enable").address, register("interrupt_enable").mask),
-        ]
         reads = (
             "hash",
             "error_code",
@@ -320,18 +310,17 @@ class SimulationRun:
             *COUNTERS,
         )
         return Job(
-            setup=setup,
+            setup=setup_writes(self.design.core, self.design.memory),
             tokens=[self._token(step, interruption) for step, interruption in self._runs],
-            latch=[(register("control").address, _bit("control", "latch"))],
-            reads={name: _words(name) for name in reads},
-            acknowledge=[(register("interrupt_status").address, register("interrupt_status").mask)],
+            latch=latch_writes(),
+            reads={name: word_addresses(name) for name in reads},
+            acknowledge=acknowledge_writes(),
         )
 
     def _token(self, step: int, interruption: Interruption | None) -> TokenJob:
         core, regions, memory = self.design.core, self.design.regions, self.design.memory
         token, positions = self._token_number(step), self.rows.positions(step, memory)
-        x = interleave_rows(core, self._of_rows(self._x, step)).astype("<i2").tobytes()
-        patch = [(regions["x"].offset, x + bytes(-len(x) % core.port_bytes))]
+        patch = [(regions["x"].offset, hidden_bytes(core, self._of_rows(self._x, step)))]
         if step == 0:
             caches = dict(zip(memory.cache_bases, positions, strict=True))
             if memory.same_sequence:
@@ -346,16 +335,9 @@ class SimulationRun:
             address = regions[name].offset + offset
             refused = (address - address % core.port_bytes, address)
         if interruption and interruption.abort_after is not None:
-            abort = (register("control").address, _bit("control", "abort"))
-            later = (interruption.abort_after, [abort])
+            later = (interruption.abort_after, abort_writes())
         return TokenJob(
-            writes=[
-                *(
-                    (register(position_register(row)).address, position)
-                    for row, position in enumerate(positions)
-                ),
-                (register("control").address, _bit("control", "start")),
-            ],
+            writes=start_writes(tuple(positions)),
             limit=_PATIENCE[self.mode.kind] * predicted + _PATIENCE_CYCLES,
             patch=patch,
             flips=[
@@ -375,15 +357,6 @@ def _not_interrupted(result: TokenResult, wanted: Interruption) -> Difference | 
         return None
     got = result.stopped or ERRORS[code]
     return Difference(token=wanted.token, buffer="run", expected=ERRORS[wanted.code], got=got)
-
-
-def _bit(name: str, field: str) -> int:
-    return next(1 << item.lsb for item in register(name).fields if item.name == field)
-
-
-def _words(name: str) -> list[int]:
-    entry = register(name)
-    return [entry.address + 4 * word for word in range(entry.words)]
 
 
 def _relative_error(got: NDArray[np.floating], wanted: NDArray[np.float64]) -> float:

@@ -23,7 +23,6 @@ from mla_hw.host.steps import (
     latch_writes,
     setup_writes,
     start_writes,
-    y_rows,
 )
 from mla_hw.registers import COUNTERS, ERRORS, IDENTITY, MAP_VERSION, ErrorCode, register
 
@@ -229,7 +228,8 @@ class Driver:
             *self.link.memory_reads(y.offset, size),
         ])
         _check_state(dict(zip(_STATE, state.words, strict=True)))
-        result = y_rows(place, b"".join(response.data for response in found))
+        data = np.frombuffer(b"".join(response.data for response in found), np.uint8)
+        result = place.y_rows(data, y.offset)
         words = counters.words
         return Token(
             y=result if core.query_rows > 1 else result[0],

@@ -21,7 +21,6 @@ __all__ = [
     "setup_writes",
     "start_writes",
     "word_addresses",
-    "y_rows",
 ]
 
 #: Addresses of registers and values, in order.
@@ -91,10 +90,3 @@ def hidden_bytes(core: CoreConfig, rows: NDArray[np.int64]) -> bytes:
     """Return what the region x holds for hidden states [query_rows, hidden_size]; whole beats."""
     data = interleave_rows(core, rows).astype("<i2").tobytes()
     return data + bytes(-len(data) % core.port_bytes)
-
-
-def y_rows(memory: MemoryMap, data: bytes) -> NDArray[np.int64]:
-    """Return y, [query_rows, hidden_size], out of the bytes of its region and some behind."""
-    size = memory.regions["y"].size - (memory.query_rows - 1) * memory.y_stride
-    starts = range(0, memory.query_rows * memory.y_stride or 1, memory.y_stride or 1)
-    return np.array([np.frombuffer(data[i : i + size], "<i2") for i in starts], np.int64)

@@ -94,11 +94,17 @@ class MemoryMap:
             return tuple(step * self.query_rows + row for row in range(self.query_rows))
         return (step,) * self.query_rows
 
-    def y_rows(self, memory: NDArray[np.uint8]) -> NDArray[np.int64]:
-        """Return y out of a memory: [query_rows, hidden_size]."""
+    def y_rows(self, memory: NDArray[np.uint8], first: int = 0) -> NDArray[np.int64]:
+        """Return y out of a memory, or of a part of it from byte `first` on.
+
+        Returns
+        -------
+        [query_rows, hidden_size] int64
+        """
         region = self.regions["y"]
         size = region.size - (self.query_rows - 1) * self.y_stride
-        starts = [region.offset + row * self.y_stride for row in range(self.query_rows)]
+        begin = region.offset - first
+        starts = [begin + row * self.y_stride for row in range(self.query_rows)]
         return np.array([memory[start : start + size].view("<i2") for start in starts], np.int64)
 
     @property

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
 
+from mla_hw.analysis.breakeven import crossings
 from mla_hw.reproduction import formulas
 from mla_hw.reproduction.bounds import Bound, bound_of
 from mla_hw.reproduction.counts import MethodCount
@@ -219,14 +220,6 @@ def _check_curve(figure: Figure, curve: Curve) -> Deviation:
 
 
 def _root(difference: Callable[[float], float]) -> float | None:
-    """Bisect until no number lies between; None if the signs at both ends agree."""
-    low, high = _BRACKET
-    if difference(low) * difference(high) > 0:
-        return None
-    rising = difference(high) > 0
-    while low < (middle := (low + high) / 2) < high:
-        if (difference(middle) > 0) == rising:
-            high = middle
-        else:
-            low = middle
-    return high
+    """Return where the sign changes; None if it does not."""
+    found = crossings(difference, _BRACKET)
+    return found[0][0] if found else None
