@@ -193,13 +193,14 @@ class LatentRing(wiring.Component):
                 last_token.eq(following.tokens == 1),
             ]
 
-        # Cycle 1: turn. Lane k belongs to bank (index + k) mod C.
+        # Cycles 1 and 2: turn, first by the coarse bits. Lane k belongs to bank (index + k) mod C.
         byte_lanes = self.i.payload.as_value()
         rotated = Signal.like(byte_lanes, reset_less=True)
         address = Signal(range(config.ring_depth), reset_less=True)
         data_en, scale_en, complete = Signal(), Signal(), Signal()
+        fine = len(index) // 2
         m.d.sync += [
-            rotated.eq(_rotate(byte_lanes, index, -8)),
+            rotated.eq(_rotate(byte_lanes, index[fine:], -(8 << fine))),
             address.eq(Cat(index, line)),
             data_en.eq(accept & (word < config.token_words)),
             scales.address.eq(Cat(index, block)),
@@ -209,8 +210,10 @@ class LatentRing(wiring.Component):
         ]
         m.d.comb += scales.en.eq(scale_en)
 
+        turned = Signal.like(rotated, reset_less=True)
+        m.d.sync += turned.eq(_rotate(rotated, delay(m, index[:fine], 1, "fine_index"), -8))
+
         # Cycle 2: write. The banks lie far apart, so that only a few of them share a register.
-        turned = delay(m, rotated, 1, "turned")
         for bank, w_port in enumerate(banks):
             if bank % _BANKS_PER_ADDRESS == 0:
                 name = f"bank_{bank}"
