@@ -25,13 +25,14 @@ from benchmarks.compare_products import Product, products
 from benchmarks.report import (
     COMPARISON,
     OUTPUT,
+    README,
     caption,
     commit,
     grouped,
     markdown,
     read_results,
     say,
-    write_readme,
+    write_marked,
 )
 from mla_hw.cli.versions import tool_versions
 from mla_hw.compile_layer import instruction_phases, plan_layer
@@ -188,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     print(text)
     options.output.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     if options.output == COMPARISON:
-        write_readme("compare", text)
+        write_marked(README, "compare", text)
     return 0
 
 

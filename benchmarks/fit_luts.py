@@ -9,7 +9,6 @@ With ``--refit`` nothing is synthesised. LUT_COSTS in ``rtl_gen/resources.py`` i
 """
 
 import argparse
-import hashlib
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,15 +19,14 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.cores import core_files, write_core
 from boards import load_board
 from mla_hw.cli.synth import synth
 from mla_hw.cli.versions import tool_versions
 from mla_hw.hardware import CoreConfig, HardwareConfig
 from mla_hw.presets import find_preset
 from mla_hw.schedule import schedule_layer
-from rtl_gen.accelerator import Accelerator
 from rtl_gen.resources import count_multipliers, lut_terms, map_memories
-from rtl_gen.verilog import emit_verilog, port_table
 
 BOARD = "ulx3s-85f"
 OUTPUT = Path(__file__).parent / "lut_fit.json"
@@ -62,25 +60,14 @@ def measure(
 ) -> dict[str, Any]:
     """Synthesise one core, or take the known point of the same Verilog."""
     core = core_of(model, hardware)
-    component = Accelerator(core)
-    files = emit_verilog(component, name="accelerator")
-    digest = hashlib.sha256("".join(files.values()).encode()).hexdigest()[:16]
+    _, digest = core_files(core)
     for point in known:
         if point["verilog"] == digest and point["model"] == model:
             return dict(point)
     with tempfile.TemporaryDirectory() as folder:
         directory = Path(folder)
-        (directory / "verilog").mkdir()
-        for name, text in files.items():
-            (directory / "verilog" / name).write_text(text, encoding="utf-8")
-        manifest = {
-            "board": BOARD,
-            "hash": digest,
-            "ports": port_table(component),
-            "verilog": sorted(files),
-        }
-        (directory / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-        report = synth(directory)
+        write_core(directory, BOARD, core)
+        report = synth(directory, core=True)
     return {
         "model": model,
         "hardware": dict(hardware),

@@ -42,7 +42,9 @@ TARGET_MHZ = 110
 def measure(name: str, seeds: Sequence[int], folder: Path) -> dict[str, Any]:
     """Place one core with every seed and return its figures."""
     mla_hw.generate(MODEL, out=folder, board=BOARD, hardware=CORES[name], image=False, progress=say)
-    report = mla_hw.synth(folder, place=True, seeds=seeds, target_mhz=TARGET_MHZ, progress=say)
+    report = mla_hw.synth(
+        folder, core=True, place=True, seeds=seeds, target_mhz=TARGET_MHZ, progress=say
+    )
     usages = {resource: getattr(report, resource) for resource in ("lut", "ff", "dsp", "bram")}
     return {
         "model": MODEL,

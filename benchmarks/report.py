@@ -11,6 +11,8 @@ from mla_hw.errors import MlaHwError
 from mla_hw.markdown import markdown_table
 
 __all__ = [
+    "BOARDS",
+    "BOARDS_PAGE",
     "COMPARISON",
     "MARKS",
     "OUTPUT",
@@ -23,7 +25,7 @@ __all__ = [
     "markdown",
     "read_results",
     "say",
-    "write_readme",
+    "write_marked",
     "write_results",
 ]
 
@@ -32,6 +34,9 @@ OUTPUT = Path(__file__).parent / "results.json"
 COMPARISON = OUTPUT.with_name("compare.json")
 LINE_WIDTH = 120
 README = Path(__file__).parents[1] / "README.md"
+#: Of ``benchmarks/boards.py``, with the page of its tables.
+BOARDS = README.with_name("boards") / "results.json"
+BOARDS_PAGE = README.with_name("docs") / "boards.md"
 #: Key of the figures in the results: mark of their table in the README.
 MARKS: Mapping[str, str] = {
     "steps": "bench",
@@ -52,7 +57,8 @@ def commit(output: Path) -> str:
         When other files differ from it and the figures would go to their usual place.
     """
     root = README.parent
-    own = [f":(exclude){path.relative_to(root)}" for path in (README, OUTPUT, COMPARISON)]
+    written = (README, OUTPUT, COMPARISON, BOARDS, BOARDS_PAGE)
+    own = [f":(exclude){path.relative_to(root)}" for path in written]
 
     def git(*arguments: str) -> str:
         result = subprocess.run(
@@ -61,7 +67,7 @@ def commit(output: Path) -> str:
         return result.stdout.strip()
 
     changed = git("status", "--porcelain", "--", ".", *own)
-    if changed and output in {OUTPUT, COMPARISON}:
+    if changed and output in {OUTPUT, COMPARISON, BOARDS}:
         raise MlaHwError(
             "figures are of a commit: commit what has changed, or give another --output"
         )
@@ -105,17 +111,17 @@ def write_results(path: Path, results: Mapping[str, Any], key: str, text: str) -
     """Write all figures, and one table to the README where they go to their usual place."""
     path.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if path == OUTPUT:
-        write_readme(MARKS[key], text)
+        write_marked(README, MARKS[key], text)
 
 
-def write_readme(mark: str, text: str) -> None:
-    """Put a table between its marks in the README."""
+def write_marked(page: Path, mark: str, text: str) -> None:
+    """Put a table between its marks in a page."""
     begin, end = f"<!-- {mark} -->\n", f"<!-- /{mark} -->"
-    before, found, rest = README.read_text(encoding="utf-8").partition(begin)
+    before, found, rest = page.read_text(encoding="utf-8").partition(begin)
     _, closed, after = rest.partition(end)
-    assert found, f"the README has lost {begin}"
-    assert closed, f"the README has lost {end}"
-    README.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
+    assert found, f"{page} has lost {begin}"
+    assert closed, f"{page} has lost {end}"
+    page.write_text(f"{before}{begin}{text}{end}{after}", encoding="utf-8")
 
 
 def markdown(rows: Iterable[Sequence[str]]) -> str:

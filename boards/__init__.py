@@ -20,6 +20,9 @@ ADAPTER_PINS = ("clk", "rst", "scan_in", "scan_out")
 """Ports of the adapter that the core is synthesised in, each of which needs a pin."""
 
 UART_PINS = ("rx", "tx")
+LEVELS = ("high", "low")
+INVERTIBLE = ("rst", "led")
+"""Ports of a top that a board may have active low."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,12 +41,18 @@ class TopPins:
         tied. Empty for memory on the FPGA.
     memory_io : str
         Electrical standard of the memory's pins; that of the adapter's by default.
+    active_low : tuple of str
+        Which of :data:`INVERTIBLE` are 0 when the button is pressed or the light is on.
+    tied : mapping of str to tuple of str
+        Pins that have to be driven ``high`` or ``low``.
     """
 
     uart: Mapping[str, str]
     led: str
     memory: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memory_io: str = ""
+    active_low: tuple[str, ...] = ()
+    tied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -162,6 +171,9 @@ def _top_pins(
     reader: Reader, data: Any, memory: ExternalMemory, adapter: Mapping[str, str]
 ) -> TopPins:
     values = reader.fields(TopPins, data, "top.")
+    values["active_low"] = reader.choices(
+        "top.active_low", values.get("active_low", ()), INVERTIBLE
+    )
     values["uart"] = reader.mapping(values["uart"], dict.fromkeys(UART_PINS, str), "top.uart.")
     needed = MEMORY_PINS.get(memory.kind, ())
     # Their values are texts or lists, which the next step tells apart.
@@ -177,10 +189,16 @@ def _top_pins(
             f"{len(pins['dq'])}",
         )
     values["memory"] = pins
+    tied = values.get("tied", {})
+    values["tied"] = {
+        key: reader.pins(f"top.tied.{key}", tied[key])
+        for key in reader.names(tied, LEVELS, (), "top.tied.")
+    }
     used = [(f"pins.{port}", adapter[port]) for port in ("clk", "rst")]
     used += [(f"top.uart.{port}", pin) for port, pin in values["uart"].items()]
     used.append(("top.led", values["led"]))
-    used += [(f"top.memory.{key}", pin) for key, listed in pins.items() for pin in listed]
+    for group, found in (("memory", pins), ("tied", values["tied"])):
+        used += [(f"top.{group}.{key}", pin) for key, listed in found.items() for pin in listed]
     reader.distinct(used)
     return TopPins(**values)
 

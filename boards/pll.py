@@ -1,5 +1,7 @@
 """Clocks that the boards' PLLs can make, and the dividers that do."""
 
+import contextlib
+import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -19,7 +21,7 @@ class PllSettings:
     Parameters
     ----------
     primitive : str
-        ``EHXPLLL``, ``SB_PLL40_PAD`` or ``rPLL``.
+        ``EHXPLLL``, ``SB_PLL40_PAD``, ``rPLL`` or ``PLL``.
     parameters : mapping of str to int or str
         Parameters of the primitive that set the clock.
     input_mhz, output_mhz, vco_mhz : float
@@ -56,8 +58,8 @@ def find_pll(family: str, input_mhz: float, output_mhz: float) -> PllSettings:
     candidates = PLLS[family](input_mhz, output_mhz)
     if not candidates:
         raise ConfigError(
-            f"clock {output_mhz:g} MHz cannot be made of {input_mhz:g} MHz on {family}: the input "
-            "is out of range"
+            f"clock {output_mhz:g} MHz cannot be made of {input_mhz:g} MHz on {family}: one of "
+            "them is out of range"
         )
     best = min(candidates, key=lambda pll: abs(pll.output_mhz - output_mhz))
     if abs(best.output_mhz - output_mhz) > _TOLERANCE * output_mhz:
@@ -155,6 +157,31 @@ def _rpll(input_mhz: float, output_mhz: float) -> list[PllSettings]:
     return found
 
 
+def _nexus(input_mhz: float, output_mhz: float) -> list[PllSettings]:
+    """CrossLink-NX (Lattice FPGA-TN-02095): LiteX knows how to choose the analog part."""
+    from litex.soc.cores.clock.lattice_nx import NXPLL
+    from migen import ClockDomain, Signal
+
+    # The program prints what it tries.
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            pll = NXPLL()
+            pll.register_clkin(Signal(), input_mhz * 1e6)
+            pll.create_clkout(ClockDomain("core"), output_mhz * 1e6, margin=_TOLERANCE)
+            config = pll.compute_config()
+            pll.do_finalize()
+        except (AssertionError, ValueError):
+            return []
+    parameters = {
+        name.removeprefix("p_"): value
+        for name, value in pll.params.items()
+        if name.startswith("p_")
+    }
+    return [
+        _settings("PLL", parameters, input_mhz, config["clko0_freq"] / 1e6, config["vco"] / 1e6)
+    ]
+
+
 def _settings(
     primitive: str,
     parameters: dict[str, int | str],
@@ -179,5 +206,6 @@ PLLS: Mapping[str, Callable[[float, float], list[PllSettings]]] = {
     "ecp5": _ehxplll,
     "ice40": _sb_pll40,
     "gowin": _rpll,
+    "nexus": _nexus,
 }
 """All settings of each family's PLL, the fastest detectors first."""

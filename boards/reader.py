@@ -14,6 +14,7 @@ __all__ = ["Reader"]
 # What a field's value is in the file, by the field's type; all others are mappings.
 KINDS: Mapping[Any, tuple[str, tuple[type, ...]]] = {
     str: ("a text", (str,)),
+    tuple[str, ...]: ("a list", (list, tuple)),
     Device: ("a device name", (str,)),
     int: ("a whole positive number", (int,)),
     float: ("a positive number", (int, float)),
@@ -88,6 +89,13 @@ class Reader:
         if not good or not all(isinstance(pin, str) for pin in listed):
             raise self.error(key, f"{key!r} must be a pin or a list of pins, not {value!r}")
         return tuple(listed)
+
+    def choices(self, key: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
+        """Check a list of texts, each of which must be one of the known ones."""
+        good = isinstance(value, list | tuple) and all(item in known for item in value)
+        if not good:
+            raise self.error(key, f"{key!r} must be a list of {', '.join(known)}, not {value!r}")
+        return tuple(value)
 
     def distinct(self, pins: Iterable[tuple[str, str]]) -> None:
         """Refuse a pin that two keys share."""

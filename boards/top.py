@@ -7,8 +7,10 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from boards import Board
+from boards.clocks import add_pll
 from boards.litedram_core import generate_litedram
-from boards.pll import PLLS, PllSettings, find_pll
+from boards.pins import Pin
+from boards.pll import PllSettings, find_pll
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import CoreConfig
 from rtl_gen.host.uart import uart_divisor
@@ -23,31 +25,39 @@ __all__ = ["DEFAULT_BAUD", "BoardTop", "board_top", "top_pins"]
 DEFAULT_BAUD = 3_000_000
 #: Form of the memory on the FPGA by the kind of a board's memory.
 _FORMS = {"spram": "ice40", "lram": "nexus", "bram": "portable"}
-#: Fractions of a cycle of the oscillator that an ECP5's PLL shifts an output by.
-_FINE = 8
+#: Families whose PLL makes a second clock for an SDR SDRAM, a quarter of a cycle behind.
+_CHIP_CLOCKS = ("ecp5",)
+#: Settings of an ECP5's pins to a DDR3 SDRAM; pairs have a differential standard.
+_DDR3_PAIRS = {"clk_p": {}, "dqs_p": {"TERMINATION": "OFF", "DIFFRESISTOR": "100"}}
+_DDR3_OPTIONS = {"dq": {"TERMINATION": "75"}}
 
 
 class BoardTop(wiring.Component):
     """A :class:`~rtl_gen.system.System` at a board's clock and pins.
 
-    The PLL makes the clock of core, link and memory controller of the crystal's, and for an SDRAM
-    a second one a quarter of a cycle behind, which the chip gets. The reset is let go when the PLL
-    has locked.
+    The PLL makes the clock of core, link and memory controller of the crystal's, and for an SDR
+    SDRAM on an ECP5 a second one a quarter of a cycle behind, which the chip gets. With DDR3 SDRAM
+    it is the controller that makes the clock. The reset is let go when the PLL has locked.
 
     Parameters
     ----------
     system : System
     board : Board
+        With pins for a top.
     pll : PllSettings or None
-        None uses the crystal's clock as it is.
+        None uses the crystal's clock as it is, or that of the controller.
 
     Members
     -------
     clk, rst, rx : :py:`In(1)`
         Crystal, button, serial line.
     tx, led : :py:`Out(1)`
+        Serial line; whether the memory can be used. Button and light are inverted where the board
+        has them so.
     pads : :py:`Out(...)`
         As of the system.
+    high, low : :py:`Out(...)`
+        Pins that the board wants driven.
     """
 
     clk: Signal
@@ -56,9 +66,13 @@ class BoardTop(wiring.Component):
     tx: Signal
     led: Signal
     pads: Any
+    high: Signal
+    low: Signal
 
     def __init__(self, system: System, board: Board, *, pll: PllSettings | None) -> None:
+        assert board.top is not None
         self.system, self.board, self.pll = system, board, pll
+        self.active_low = board.top.active_low
         members = system.signature.members
         pads = {"pads": members["pads"]} if "pads" in members else {}
         super().__init__({
@@ -68,96 +82,47 @@ class BoardTop(wiring.Component):
             "tx": Out(1),
             "led": Out(1),
             **pads,
+            **{level: Out(len(pins)) for level, pins in board.top.tied.items()},
         })
 
     def elaborate(self, platform):
         m = Module()
 
+        m.submodules.system = system = self.system
+        pressed, locked = Signal(), Signal(init=1)
+        m.d.comb += pressed.eq(self.rst ^ ("rst" in self.active_low))
         m.domains.sync = ClockDomain(reset_less=True)
-        locked = Signal(init=1)
-        if self.pll is None:
+        if system.makes_clock:
+            m.d.comb += [
+                system.input_clock.eq(self.clk),
+                system.input_reset.eq(pressed),
+                ClockSignal().eq(system.user_clock),
+                locked.eq(~system.user_reset),
+            ]
+        elif self.pll is None:
             m.d.comb += ClockSignal().eq(self.clk)
         else:
-            m.d.comb += locked.eq(self._pll(m))
+            memory = system.memory
+            chip = memory.chip_clock if isinstance(memory, LiteDram) else None
+            if chip:
+                m.domains += ClockDomain(chip, reset_less=True)
+            m.d.comb += locked.eq(add_pll(m, self.pll, self.clk, chip))
         # Held for some cycles after the clock is there.
         held = Signal(4, init=0b1111)
-        m.d.sync += held.eq(Cat(self.rst | ~locked, held[:-1]))
+        m.d.sync += held.eq(Cat(pressed | ~locked, held[:-1]))
 
-        m.submodules.system = system = self.system
         m.d.comb += [
             system.rst.eq(held.any()),
             system.rx.eq(self.rx),
             self.tx.eq(system.tx),
-            self.led.eq(system.ready),
+            self.led.eq(system.ready ^ ("led" in self.active_low)),
         ]
         if hasattr(self, "pads"):
             wiring.connect(m, system.pads, wiring.flipped(self.pads))
+        if hasattr(self, "high"):
+            m.d.comb += self.high.eq(~0)
 
         return m
-
-    def _pll(self, m: Module) -> Value:
-        """Add the PLL; return whether it has locked."""
-        assert self.pll is not None
-        lock = Signal()
-        parameters: dict[str, Any] = {f"p_{k}": v for k, v in self.pll.parameters.items()}
-        memory = self.system.memory
-        chip = memory.chip_clock if isinstance(memory, LiteDram) else None
-        if chip:
-            m.domains += ClockDomain(chip, reset_less=True)
-        if self.pll.primitive == "EHXPLLL":
-            parameters |= _ehxplll_settings(self.pll, second=bool(chip))
-            zeros = (
-                *("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP"),
-                *("PHASELOADREG", "PLLWAKESYNC", "ENCLKOP"),
-            )
-            m.submodules.pll = Instance(
-                "EHXPLLL",
-                **parameters,
-                i_CLKI=self.clk,
-                i_CLKFB=ClockSignal(),
-                o_CLKOP=ClockSignal(),
-                **({"o_CLKOS": ClockSignal(chip)} if chip else {}),
-                o_LOCK=lock,
-                **{f"i_{name}": C(0, 1) for name in zeros},
-            )
-        else:
-            raise ConfigError(
-                f"{self.board.name}: no top is known with the PLL {self.pll.primitive}"
-            )
-        return lock
-
-
-def _ehxplll_settings(pll: PllSettings, *, second: bool) -> dict[str, Any]:
-    """Return what is the same for every clock, and the second output a quarter of a cycle late."""
-    settings: dict[str, Any] = {
-        "p_PLLRST_ENA": "DISABLED",
-        "p_INTFB_WAKE": "DISABLED",
-        "p_STDBY_ENABLE": "DISABLED",
-        "p_DPHASE_SOURCE": "DISABLED",
-        "p_CLKOP_ENABLE": "ENABLED",
-        "p_OUTDIVIDER_MUXA": "DIVA",
-        "p_OUTDIVIDER_MUXB": "DIVB",
-        "p_OUTDIVIDER_MUXC": "DIVC",
-        "p_OUTDIVIDER_MUXD": "DIVD",
-        "p_CLKOP_FPHASE": 0,
-        "a_FREQUENCY_PIN_CLKI": f"{pll.input_mhz:g}",
-        "a_FREQUENCY_PIN_CLKOP": f"{pll.output_mhz:g}",
-        "a_ICP_CURRENT": "12",
-        "a_LPF_RESISTOR": "8",
-        "a_MFG_ENABLE_FILTEROPAMP": "1",
-        "a_MFG_GMCREF_SEL": "2",
-    }
-    if second:
-        divider = int(pll.parameters["CLKOP_DIV"])
-        late = round(_FINE * divider / 4)
-        settings |= {
-            "p_CLKOS_ENABLE": "ENABLED",
-            "p_CLKOS_DIV": divider,
-            "p_CLKOS_CPHASE": int(pll.parameters["CLKOP_CPHASE"]) + late // _FINE,
-            "p_CLKOS_FPHASE": late % _FINE,
-            "a_FREQUENCY_PIN_CLKOS": f"{pll.output_mhz:g}",
-        }
-    return settings
 
 
 def board_top(
@@ -183,56 +148,89 @@ def board_top(
     clock_hz = round(board.core_mhz * 1e6)
     if divisor is None:
         divisor = uart_divisor(clock_hz, DEFAULT_BAUD)
+    family, kind = board.device.family, board.memory.kind
     pll = None
-    if board.core_mhz != board.clock_mhz:
-        pll = find_pll(board.device.family, board.clock_mhz, board.core_mhz)
+    if kind != "ddr3" and board.core_mhz != board.clock_mhz:
+        pll = find_pll(family, board.clock_mhz, board.core_mhz)
     data_bits = 8 * config.port_bytes
     controller = None
     memory: LiteDram | OnChipMemory
-    if board.memory.kind == "sdr":
+    if kind in ("sdr", "ddr3"):
         controller = generate_litedram(
-            board.memory, family=board.device.family, clock_mhz=board.core_mhz
+            board.memory,
+            family=family,
+            clock_mhz=board.core_mhz,
+            input_mhz=board.clock_mhz if kind == "ddr3" else None,
         )
-        chip_clock = "chip" if board.device.family in PLLS and pll is not None else None
+        chip_clock = "chip" if kind == "sdr" and family in _CHIP_CLOCKS and pll else None
         memory = LiteDram(controller, data_bits=data_bits, chip_clock=chip_clock)
-    elif board.memory.kind in _FORMS:
+    elif kind in _FORMS:
         memory = OnChipMemory(
             data_bits=data_bits,
             size=board.memory.size_bytes,
-            form=_FORMS[board.memory.kind],
+            form=_FORMS[kind],
         )
     else:
-        raise ConfigError(f"{board.name}: no top is known with memory of kind {board.memory.kind}")
+        raise ConfigError(f"{board.name}: no top is known with memory of kind {kind}")
     system = System(config, memory, divisor=divisor, clock_hz=clock_hz)
     return BoardTop(system, board, pll=pll), controller
 
 
-def top_pins(board: Board, top: BoardTop) -> dict[str, str]:
-    """Return the package pin of every bit of a top's ports.
+def top_pins(board: Board, top: BoardTop) -> dict[str, Pin]:
+    """Return the pin of every bit of a top's ports.
 
     Raises
     ------
     ConfigError
         If the memory chip has more pins than the controller drives, or fewer.
     """
-    assert board.top is not None
-    pins = {"clk": board.pins["clk"], "rst": board.pins["rst"]}
-    pins |= {name: board.top.uart[name] for name in ("rx", "tx")} | {"led": board.top.led}
+    listed = board.top
+    assert listed is not None
+    # A line that nothing is plugged into is idle, a button that is not there is not pressed.
+    sites = {"clk": (board.pins["clk"], ""), "rx": (listed.uart["rx"], "up")}
+    sites["rst"] = (board.pins["rst"], "up" if "rst" in listed.active_low else "down")
+    sites |= {"tx": (listed.uart["tx"], ""), "led": (listed.led, "")}
+    pins = {
+        port: Pin(site=site, standard=board.io_standard, pull=pull)
+        for port, (site, pull) in sites.items()
+    }
+    for level, tied in listed.tied.items():
+        standard = listed.memory_io or board.io_standard
+        pins |= _bits(level, [Pin(site=site, standard=standard) for site in tied])
     memory = top.system.memory
     if not isinstance(memory, LiteDram):
         return pins
     widths = {name: len(getattr(memory.pads, name)) for name in memory.pads.signature.members}
     widths |= {name: len(pad) for name, pad in memory.data_pads.items()}
     for name, width in widths.items():
-        listed = board.top.memory.get(name)
-        if listed is None:
+        chosen = listed.memory.get(name)
+        if chosen is None:
             # What the board has tied.
             continue
-        if len(listed) < width:
+        if len(chosen) < width:
             raise ConfigError(
-                f"{board.name}: top.memory.{name} has {len(listed)} pins, the controller {width}"
+                f"{board.name}: top.memory.{name} has {len(chosen)} pins, the controller {width}"
             )
-        port = f"sdram_{name}" if name in memory.data_pads else f"pads__{name}"
-        for bit, pin in enumerate(listed[:width]):
-            pins[f"{port}[{bit}]" if width > 1 else port] = pin
+        pad = memory.data_pads.get(name)
+        port = pad.name if pad is not None else f"pads__{name}"
+        pins |= _bits(port, [_memory_pin(board, name, site) for site in chosen[:width]])
     return pins
+
+
+def _memory_pin(board: Board, name: str, site: str) -> Pin:
+    assert board.top is not None
+    standard = board.top.memory_io or board.io_standard
+    if board.memory.kind != "ddr3":
+        return Pin(site=site, standard=standard)
+    options = {"SLEWRATE": "FAST"} | _DDR3_OPTIONS.get(name, {})
+    if name in _DDR3_PAIRS:
+        # SSTL15_I becomes SSTL15D_I.
+        standard = standard.replace("_", "D_")
+        options |= _DDR3_PAIRS[name]
+    return Pin(site=site, standard=standard, options=options)
+
+
+def _bits(port: str, pins: list[Pin]) -> dict[str, Pin]:
+    if len(pins) == 1:
+        return {port: pins[0]}
+    return {f"{port}[{bit}]": pin for bit, pin in enumerate(pins)}

@@ -33,8 +33,8 @@ def main() -> int:
     generated = mla_hw.generate(CHECKPOINT, board=BOARD, calibration=hidden, out=OUT, progress=say)
     command(f"simulate {OUT} --hidden {hidden} --json {OUT}/results/simulate.json")
     simulated = mla_hw.simulate(OUT, hidden=hidden, progress=say)
-    command(f"synth {OUT}")
-    synthesised = mla_hw.synth(OUT, progress=say)
+    command(f"synth {OUT} --core")
+    synthesised = mla_hw.synth(OUT, core=True, progress=say)
 
     output, core = console(), generated.design.core
     output.rule("tiny-v3 on a simulated core", align="left")

@@ -31,7 +31,7 @@ class System(wiring.Component):
     ----------
     config : CoreConfig
     memory : LiteDram or OnChipMemory
-        As wide as the core's port. For an SDRAM this is in the domain ``sync`` as well.
+        As wide as the core's port, and in the domain ``sync`` as well.
     divisor : int
         Clocks per bit of the serial line.
     clock_hz : int
@@ -47,6 +47,15 @@ class System(wiring.Component):
         Pins of an SDRAM, see :class:`~rtl_gen.memory.litedram.LiteDram`; none otherwise.
     rst : :py:`In(1)`
         Synchronous reset.
+    input_clock, input_reset : :py:`In(1)`
+        DDR3 SDRAM only: clock of the board and reset of the controller, which makes the clock.
+    user_clock, user_reset : :py:`Out(1)`
+        DDR3 SDRAM only: clock for the domain ``sync``, and whether it cannot be used yet.
+
+    Attributes
+    ----------
+    makes_clock : bool
+        Whether the memory makes the clock.
     """
 
     rx: Signal
@@ -54,6 +63,10 @@ class System(wiring.Component):
     ready: Signal
     pads: Any
     rst: Signal
+    input_clock: Signal
+    input_reset: Signal
+    user_clock: Signal
+    user_reset: Signal
 
     def __init__(
         self,
@@ -66,7 +79,17 @@ class System(wiring.Component):
         self.config, self.memory = config, memory
         self.link = HostLink(port_bytes=config.port_bytes, divisor=divisor, clock_hz=clock_hz)
         pads = {"pads": memory.signature.members["pads"]} if isinstance(memory, LiteDram) else {}
-        super().__init__({"rx": In(1), "tx": Out(1), "ready": Out(1), "rst": In(1), **pads})
+        self.makes_clock = isinstance(memory, LiteDram) and memory.core.kind == "ddr3"
+        clocks = {"input_clock": In(1), "input_reset": In(1)}
+        clocks |= {"user_clock": Out(1), "user_reset": Out(1)}
+        super().__init__({
+            "rx": In(1),
+            "tx": Out(1),
+            "ready": Out(1),
+            "rst": In(1),
+            **pads,
+            **(clocks if self.makes_clock else {}),
+        })
 
     def elaborate(self, platform):
         m = Module()
@@ -95,7 +118,15 @@ class System(wiring.Component):
             m.submodules.memory = memory
             wiring.connect(m, link.controller, memory.controller)
             wiring.connect(m, memory.pads, wiring.flipped(self.pads))
-            m.d.comb += [memory.rst.eq(self.rst), self.ready.eq(memory.ready)]
+            m.d.comb += self.ready.eq(memory.ready)
+            if self.makes_clock:
+                m.d.comb += [
+                    memory.input_clock.eq(self.input_clock),
+                    memory.input_reset.eq(self.input_reset),
+                    self.user_clock.eq(memory.user_clk),
+                    self.user_reset.eq(memory.user_rst),
+                ]
+            m.d.comb += memory.rst.eq(self.rst)
         else:
             m.submodules.memory = ResetInserter(self.rst)(memory)
             m.d.comb += self.ready.eq(1)

@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING, Any
 from mla_hw.cli.block_ram_registers import absorb_registers
 from mla_hw.cli.carry_inputs import free_carry_inputs
 from mla_hw.cli.lone_flip_flops import lone_flip_flops
+from mla_hw.cli.multiplier_sites import place_multipliers
 from mla_hw.cli.reset_registers import split_resets
+from mla_hw.devices import Device
 from mla_hw.errors import ConfigError
 
 if TYPE_CHECKING:
     from boards import Board
+    from boards.pins import Pin
 
 __all__ = ["FAMILIES", "UNITS", "Family", "Packer", "find_family"]
 
@@ -69,7 +72,7 @@ class Family:
         Takes the netlist; returns the look-up tables that nextpnr uses but does not count.
     passes : tuple
         Changes of the netlist: text that says how many cells a change has concerned, by how many
-        flip-flops each changes the count, and the change itself.
+        flip-flops each changes the count, and the change itself, of top module and device.
     nextpnr : str
         Name of the program.
     part : callable
@@ -77,8 +80,7 @@ class Family:
     constraints : str
         Name of the file with pins.
     constrain : callable
-        Takes the board, package pins by port, and the clock of the port ``clk`` in MHz; returns
-        that file.
+        Takes the pins by port, and the clock of the port ``clk`` in MHz; returns that file.
     constraints_option : str
         Option, or prefix of its value, that names the file.
     target : bool
@@ -99,11 +101,11 @@ class Family:
     flip_flops: tuple[str, ...]
     lut_cells: Mapping[str, int] = field(repr=False)
     extra_luts: Callable[[Mapping[str, Any]], int] | None = None
-    passes: tuple[tuple[str, int, Callable[[Mapping[str, Any]], int]], ...] = ()
+    passes: tuple[tuple[str, int, Callable[[Mapping[str, Any], Device], int]], ...] = ()
     nextpnr: str
     part: Callable[["Board"], list[str]]
     constraints: str
-    constrain: Callable[["Board", Mapping[str, str], float], str]
+    constrain: Callable[[Mapping[str, "Pin"], float], str]
     constraints_option: str
     target: bool = True
     place: tuple[str, ...] = ()
@@ -139,31 +141,44 @@ class Family:
         ]
 
 
-def _lpf(board: "Board", pins: Mapping[str, str], target_mhz: float) -> str:
-    lines = [f'FREQUENCY PORT "clk" {target_mhz} MHZ;']
+def _lpf(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
+    lines = [f'FREQUENCY PORT "clk" {clock_mhz} MHZ;']
     for port, pin in pins.items():
-        lines.append(f'LOCATE COMP "{port}" SITE "{pin}";')
-        lines.append(f'IOBUF PORT "{port}" IO_TYPE={board.io_standard};')
+        settings = {"IO_TYPE": pin.standard, **_pull("PULLMODE", pin), **pin.options}
+        joined = " ".join(f"{name}={value}" for name, value in settings.items())
+        lines.append(f'LOCATE COMP "{port}" SITE "{pin.site}";')
+        lines.append(f'IOBUF PORT "{port}" {joined};')
     return "\n".join(lines) + "\n"
 
 
-def _pcf(board: "Board", pins: Mapping[str, str], target_mhz: float) -> str:
-    return "".join(f"set_io {port} {pin}\n" for port, pin in pins.items())
-
-
-def _cst(board: "Board", pins: Mapping[str, str], target_mhz: float) -> str:
+def _pcf(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
     return "".join(
-        f'IO_LOC "{port}" {pin};\nIO_PORT "{port}" IO_TYPE={board.io_standard};\n'
+        f"set_io {'-pullup yes ' if pin.pull == 'up' else ''}{port} {pin.site}\n"
         for port, pin in pins.items()
     )
 
 
-def _pdc(board: "Board", pins: Mapping[str, str], target_mhz: float) -> str:
-    return "".join(
-        f"ldc_set_location -site {{{pin}}} [get_ports {port}]\n"
-        f"ldc_set_port -iobuf {{IO_TYPE={board.io_standard}}} [get_ports {port}]\n"
-        for port, pin in pins.items()
-    )
+def _cst(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
+    lines = []
+    for port, pin in pins.items():
+        settings = {"IO_TYPE": pin.standard, **_pull("PULL_MODE", pin)}
+        joined = " ".join(f"{name}={value}" for name, value in settings.items())
+        lines.append(f'IO_LOC "{port}" {pin.site};\nIO_PORT "{port}" {joined};\n')
+    return "".join(lines)
+
+
+def _pdc(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
+    lines = []
+    for port, pin in pins.items():
+        settings = {"IO_TYPE": pin.standard, **_pull("PULLMODE", pin)}
+        joined = " ".join(f"{name}={value}" for name, value in settings.items())
+        lines.append(f"ldc_set_location -site {{{pin.site}}} [get_ports {port}]\n")
+        lines.append(f"ldc_set_port -iobuf {{{joined}}} [get_ports {port}]\n")
+    return "".join(lines)
+
+
+def _pull(name: str, pin: "Pin") -> dict[str, str]:
+    return {name: pin.pull.upper()} if pin.pull else {}
 
 
 def _part(board: "Board") -> str:
@@ -177,8 +192,13 @@ _ECP5 = Family(
     flip_flops=("TRELLIS_FF",),
     lut_cells={"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
     passes=(
-        ("{} registers moved into block RAMs", -1, absorb_registers),
-        ("{} copies of registers that reset many others", 1, split_resets),
+        ("{} registers moved into block RAMs", -1, lambda top, device: absorb_registers(top)),
+        (
+            "{} copies of registers that reset many others",
+            1,
+            lambda top, device: split_resets(top),
+        ),
+        ("{} multipliers of the array placed", 0, place_multipliers),
     ),
     nextpnr="nextpnr-ecp5",
     part=lambda board: [
@@ -253,7 +273,9 @@ _NEXUS = Family(
     rows={"lut": "OXIDE_COMB", "ff": "OXIDE_FF", "dsp": "MULT18_CORE", "bram": "OXIDE_EBR"},
     flip_flops=("FD1P3",),
     lut_cells={"LUT4": 1, "INV": 1, "CCU2": 2, "WIDEFN9": 2, "DPR16X4": 4},
-    passes=(("{} carry chains freed of a constant", 0, free_carry_inputs),),
+    passes=(
+        ("{} carry chains freed of a constant", 0, lambda top, device: free_carry_inputs(top)),
+    ),
     nextpnr="nextpnr-nexus",
     part=lambda board: ["--device", _part(board)],
     constraints="pins.pdc",

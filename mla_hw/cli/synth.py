@@ -27,14 +27,19 @@ class SynthReport:
         What was built for.
     speed_grade : int
         Speed grade of the device.
+    design : str
+        ``"board"``: the core with host link, memory controller and clocks; ``"core"``: the core in
+        an adapter, whose counts have one flip-flop per bit of the core's ports more, and one
+        look-up table per bit of its outputs.
     lut, ff, dsp, bram : Usage
-        Resources as nextpnr counts them after packing, the adapter included: one flip-flop per bit
-        of the core's ports, one look-up table per bit of its outputs. Where a flip-flop without a
-        look-up table takes the place of one (iCE40, Gowin), ``lut`` has it, too.
+        Resources as nextpnr counts them after packing. Where a flip-flop without a look-up table
+        takes the place of one (iCE40, Gowin), ``lut`` has it, too.
     cells : mapping of str to int
         Cells of each type in the netlist.
     fmax_mhz : mapping of int to float
         Highest clock of the core in MHz for each seed; empty without placement.
+    timing_met : mapping of int to bool
+        Whether every clock of the design reaches what is asked for.
     bitstream : str or None
         Path of the bitstream of the fastest seed; None without placement.
     tools : mapping of str to str
@@ -52,12 +57,14 @@ class SynthReport:
     device: str
     package: str
     speed_grade: int
+    design: str
     lut: Usage
     ff: Usage
     dsp: Usage
     bram: Usage
     cells: Mapping[str, int]
     fmax_mhz: Mapping[int, float]
+    timing_met: Mapping[int, bool]
     bitstream: str | None
     tools: Mapping[str, str]
     hash: str
@@ -80,7 +87,8 @@ class SynthReport:
             data[name] = {"used": usage.used, "available": usage.available}
         data["cells"] = dict(self.cells)
         data["luts_per_unit"] = dict(self.luts_per_unit)
-        data["fmax_mhz"] = {str(seed): value for seed, value in self.fmax_mhz.items()}
+        for name in ("fmax_mhz", "timing_met"):
+            data[name] = {str(seed): value for seed, value in data[name].items()}
         data["tools"] = dict(self.tools)
         return data
 
@@ -89,13 +97,13 @@ def synth(
     directory: Path | str,
     *,
     place: bool = False,
-    top: bool = False,
+    core: bool = False,
     seeds: Sequence[int] = (1,),
     target_mhz: float | None = None,
     json_path: Path | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> SynthReport:
-    """Synthesise a generated core for its board, and place and route it if asked for.
+    """Synthesise what works on a board, or the core alone; place and route it if asked for.
 
     Everything is written below ``directory/build/synth``.
 
@@ -106,9 +114,9 @@ def synth(
         ``verilog/*.v`` with the top module ``accelerator``.
     place : bool
         Place and route with every seed, and pack a bitstream of the fastest.
-    top : bool
-        Build what works on the board: the core with host link, memory controller and clocks, in
-        place of the core in an adapter.
+    core : bool
+        Build the core in an adapter, to see its own resources and clock, in place of the core with
+        host link, memory controller and clocks. So it is for a board without pins for these.
     seeds : sequence of int
         Seeds of the placement.
     target_mhz : float, optional
@@ -135,7 +143,7 @@ def synth(
         )
     if json_path is not None:
         check_output(json_path, "--json")
-    flow = SynthFlow(Path(directory), progress or (lambda _: None), target_mhz, whole=top)
+    flow = SynthFlow(Path(directory), progress or (lambda _: None), target_mhz, core=core)
     cells = flow.synthesise()
     usage = flow.pack()
     fmax: dict[int, float] = {}
@@ -161,9 +169,11 @@ def synth(
         device=flow.board.device.name,
         package=flow.board.package,
         speed_grade=flow.board.speed_grade,
+        design="board" if flow.whole else "core",
         **usage,
         cells=cells,
         fmax_mhz=fmax,
+        timing_met=flow.timing_met,
         bitstream=str(bitstream) if bitstream else None,
         tools=flow.tools,
         hash=flow.hash,

@@ -27,6 +27,8 @@ YOSYS_STEPS = {
     "Executing DFFLEGALIZE pass": "mapping registers",
     "Executing ABC": "mapping logic",
 }
+#: nextpnr derives clocks in whole picoseconds.
+_CLOCK_MARGIN = 0.001
 NEXTPNR_STEPS = {
     "Info: Packing constants": "packing",
     "Info: Running Static placer": "placing",
@@ -55,9 +57,15 @@ class SynthFlow:
         Called with one line of text at each step.
     target_mhz : float, optional
         Clock that nextpnr is asked for; the board's by default.
+    core : bool
+        Build the core in its adapter, in place of the board's top with host link and memory.
+
+    Attributes
+    ----------
     whole : bool
-        Build the board's top, with host link and memory controller, in place of the core in its
-        adapter.
+        Whether it is the board's top; a board without pins for one has none.
+    timing_met : dict of int to bool
+        Whether every clock reaches what is asked for, for each seed that was placed.
 
     Raises
     ------
@@ -72,7 +80,7 @@ class SynthFlow:
         progress: Callable[[str], None],
         target_mhz: float | None = None,
         *,
-        whole: bool = False,
+        core: bool = False,
     ) -> None:
         # The outer packages, and with them Amaranth, are not loaded before they are needed.
         from boards import load_board
@@ -90,24 +98,30 @@ class SynthFlow:
         self.extra_luts = 0
         self.hash: str = manifest["hash"]
         self.tools: dict[str, str] = {}
+        self.timing_met: dict[int, bool] = {}
         self.sources = list(verilog_sources(directory, manifest))
         self.build = directory / "build" / "synth"
         self.netlist = self.build / "netlist.json"
         # A bitstream of an earlier run must not look like one of this run.
         shutil.rmtree(self.build, ignore_errors=True)
         make_folder(self.build)
-        self._prepare_board(directory) if whole else self._prepare_adapter(manifest)
+        self.whole = self.board.top is not None and not core
+        self._prepare_board(directory) if self.whole else self._prepare_adapter(manifest)
 
     def _prepare_adapter(self, manifest: Mapping[str, Any]) -> None:
         """Put the core into the adapter."""
+        from boards.pins import Pin
         from rtl_gen.synth_wrapper import WRAPPER_NAME, wrapper_verilog
 
         self.top = WRAPPER_NAME
         ports = ((name, p["direction"], p["width"]) for name, p in manifest["ports"].items())
         self._write("wrapper.v", wrapper_verilog(ports))
         self.sources.append(self.build / "wrapper.v")
-        constraints = self.family.constrain(self.board, self.board.pins, self.target_mhz)
-        self._write(self.family.constraints, constraints)
+        pins = {
+            port: Pin(site=site, standard=self.board.io_standard)
+            for port, site in self.board.pins.items()
+        }
+        self._write(self.family.constraints, self.family.constrain(pins, self.target_mhz))
 
     def _prepare_board(self, directory: Path) -> None:
         """Put the core behind the pins of the board, with host link and memory."""
@@ -125,8 +139,7 @@ class SynthFlow:
             self.sources.append(self.build / name)
         pins = top_pins(self.board, top)
         # What comes behind the PLL follows from its settings.
-        constraints = self.family.constrain(self.board, pins, self.board.clock_mhz)
-        self._write(self.family.constraints, constraints)
+        self._write(self.family.constraints, self.family.constrain(pins, self.board.clock_mhz))
 
     def _write(self, name: str, text: str) -> None:
         (self.build / name).write_text(text, encoding="utf-8")
@@ -159,7 +172,7 @@ class SynthFlow:
         netlist = self._read_json(self.netlist.name, "yosys")
         module = netlist["modules"][self.top]
         for text, change, run in self.family.passes:
-            if count := run(module):
+            if count := run(module, self.board.device):
                 self.progress(f"yosys: {text.format(count)}")
                 if change:
                     cells[self.family.flip_flops[0]] += change * count
@@ -192,7 +205,7 @@ class SynthFlow:
         return usage
 
     def place(self, seed: int) -> float:
-        """Place and route with one seed and return the clock that is reached, in MHz."""
+        """Place and route with one seed and return the core's clock that is reached, in MHz."""
         stem = f"seed{seed}"
         self.progress(f"nextpnr: place and route, seed {seed}")
         self._nextpnr(
@@ -203,9 +216,18 @@ class SynthFlow:
         clocks = self._read_json(f"{stem}.json", "nextpnr")["fmax"].values()
         if not clocks:
             raise ToolError(f"nextpnr found no clocked path (log: {self.build / stem}.log)")
-        value = round(min(float(clock["achieved"]) for clock in clocks), 2)
+        # Beside the core's there may be clocks for pins and start-up, slower and faster ones.
+        wanted = [clock for clock in clocks if self._is_target(clock["constraint"])] or clocks
+        value = round(min(float(clock["achieved"]) for clock in wanted), 2)
+        self.timing_met[seed] = all(
+            float(clock["achieved"]) >= float(clock["constraint"]) * (1 - _CLOCK_MARGIN)
+            for clock in clocks
+        )
         self.progress(f"nextpnr: seed {seed} reaches {value:.2f} MHz")
         return value
+
+    def _is_target(self, clock_mhz: float) -> bool:
+        return abs(clock_mhz - self.target_mhz) <= _CLOCK_MARGIN * self.target_mhz
 
     def bitstream(self, seed: int) -> Path:
         """Pack the bitstream of one seed and return its path."""

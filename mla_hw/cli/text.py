@@ -199,10 +199,12 @@ def units_table(report: "SynthReport") -> Table:
 def print_synthesis(report: "SynthReport") -> None:
     """Show resources and, after placement, clocks."""
     output = console()
-    output.print(f"{report.device}, board {report.board}", highlight=False)
+    built = "core alone" if report.design == "core" else "with host link, memory and clocks"
+    output.print(f"{report.device}, board {report.board}, {built}", highlight=False)
     output.print(resources_table(report))
     if not report.fits:
         output.print(units_table(report))
     for seed, fmax in report.fmax_mhz.items():
-        output.print(f"seed {seed}: {fmax:.1f} MHz", highlight=False)
+        late = "" if report.timing_met[seed] else ", some clock is not met"
+        output.print(f"seed {seed}: {fmax:.1f} MHz{late}", highlight=False)
     print_paths(output, *report.files)

@@ -2,7 +2,7 @@
 
 import difflib
 
-from mla_hw.devices.device import MEMORY_STYLES, UNBOUNDED, Device
+from mla_hw.devices.device import MEMORY_STYLES, UNBOUNDED, Device, MultiplierSites
 from mla_hw.devices.families import FAMILIES
 from mla_hw.devices.memory import MemoryCell, MemoryMapping
 from mla_hw.errors import ConfigError
@@ -14,6 +14,7 @@ __all__ = [
     "Device",
     "MemoryCell",
     "MemoryMapping",
+    "MultiplierSites",
     "find_device",
 ]
 

@@ -5,13 +5,39 @@ from dataclasses import dataclass, field
 from mla_hw.devices.memory import MemoryCell, MemoryMapping
 from mla_hw.errors import ConfigError
 
-__all__ = ["MEMORY_STYLES", "UNBOUNDED", "Device"]
+__all__ = ["MEMORY_STYLES", "UNBOUNDED", "Device", "MultiplierSites"]
 
 MEMORY_STYLES = ("block", "distributed", "registers")
 """Kinds of memory that a design can ask for."""
 
 UNBOUNDED = 1 << 30
 """What a device has of everything that is not known of it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MultiplierSites:
+    """Where the multipliers of an ECP5 are.
+
+    Parameters
+    ----------
+    rows : tuple of int
+        Rows of the device that have multipliers.
+    blocks : tuple of int
+        First columns of the blocks of four in such a row.
+    """
+
+    rows: tuple[int, ...]
+    blocks: tuple[int, ...]
+
+    @property
+    def columns(self) -> tuple[tuple[int, int], ...]:
+        """Column of each multiplier of a row, and its number in the block."""
+        return tuple((block + place, place) for block in self.blocks for place in (0, 1, 4, 5))
+
+    def name(self, index: int, row: int) -> str:
+        """Return nextpnr's name of the multiplier ``index`` of a row."""
+        column, place = self.columns[index]
+        return f"X{column}/Y{row}/MULT18_{place}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -45,6 +71,8 @@ class Device:
         Look-up tables of a core's logic over those that it takes on ECP5.
     wide_memory : int or None
         Bits of a row from which on the project's own flow puts a memory into block RAM.
+    multiplier_sites : MultiplierSites or None
+        Where the multipliers are, if that is known.
     """
 
     name: str
@@ -61,6 +89,7 @@ class Device:
     distributed_lut: int
     logic_factor: float = 1.0
     wide_memory: int | None = None
+    multiplier_sites: MultiplierSites | None = field(default=None, repr=False)
 
     def map_memory(
         self,

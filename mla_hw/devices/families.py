@@ -1,6 +1,6 @@
 """The devices that are known, by family. The resource counts are the vendor's."""
 
-from mla_hw.devices.device import UNBOUNDED, Device
+from mla_hw.devices.device import UNBOUNDED, Device, MultiplierSites
 from mla_hw.devices.memory import MemoryCell
 
 __all__ = ["FAMILIES"]
@@ -28,7 +28,15 @@ ECP5_DISTRIBUTED = MemoryCell(
 )
 
 
-def _ecp5(name: str, die: str, lut: int, bram: int, dsp: int) -> Device:
+# Sites as in Project Trellis' database (tilegrid.json, tiles MIB_DSP0).
+_SITES_25 = MultiplierSites(rows=(13,), blocks=(4, 13, 22, 33, 42, 51, 60))
+_SITES_45 = MultiplierSites(rows=(22, 46), blocks=(4, 13, 22, 31, 42, 51, 60, 69, 78))
+_SITES_85 = MultiplierSites(
+    rows=(10, 34, 58), blocks=(4, 13, 22, 31, 40, 49, 58, 69, 78, 87, 96, 105, 114)
+)
+
+
+def _ecp5(name: str, die: str, lut: int, bram: int, dsp: int, sites: MultiplierSites) -> Device:
     return Device(
         name=name,
         family="ecp5",
@@ -42,15 +50,16 @@ def _ecp5(name: str, die: str, lut: int, bram: int, dsp: int) -> Device:
         distributed_cell=ECP5_DISTRIBUTED,
         # Four for the contents; the write port blocks the two of its own slice.
         distributed_lut=6,
+        multiplier_sites=sites,
     )
 
 
 _ECP5 = (
-    _ecp5("LFE5U-12F", "12k", 24288, 56, 28),
-    _ecp5("LFE5U-25F", "25k", 24288, 56, 28),
-    _ecp5("LFE5U-45F", "45k", 43848, 108, 72),
-    _ecp5("LFE5U-85F", "85k", 83640, 208, 156),
-    _ecp5("LFE5UM5G-85F", "um5g-85k", 83640, 208, 156),
+    _ecp5("LFE5U-12F", "12k", 24288, 56, 28, _SITES_25),
+    _ecp5("LFE5U-25F", "25k", 24288, 56, 28, _SITES_25),
+    _ecp5("LFE5U-45F", "45k", 43848, 108, 72, _SITES_45),
+    _ecp5("LFE5U-85F", "85k", 83640, 208, 156, _SITES_85),
+    _ecp5("LFE5UM5G-85F", "um5g-85k", 83640, 208, 156, _SITES_85),
 )
 
 _ICE40 = Device(

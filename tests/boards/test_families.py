@@ -3,6 +3,7 @@ import json
 import pytest
 
 from boards import load_board
+from boards.pins import Pin
 from mla_hw.cli.carry_inputs import free_carry_inputs
 from mla_hw.cli.families import FAMILIES, UNITS, find_family
 from mla_hw.cli.fpga_tools import find_yosys, run_tool
@@ -52,6 +53,14 @@ def test_a_board_for_any_device_has_no_tools(tmp_path):
         find_family(load_board("generic-axi"))
 
 
+PULLS = {
+    "ecp5": ("down", {"SLEWRATE": "FAST"}),
+    "ice40": ("up", {}),
+    "gowin": ("down", {}),
+    "nexus": ("up", {}),
+}
+
+
 @pytest.mark.parametrize(
     ("family", "name", "lines"),
     [
@@ -62,16 +71,29 @@ def test_a_board_for_any_device_has_no_tools(tmp_path):
                 'FREQUENCY PORT "clk" 50 MHZ;',
                 'LOCATE COMP "clk" SITE "G2";',
                 'IOBUF PORT "clk" IO_TYPE=LVCMOS33;',
+                'LOCATE COMP "rst" SITE "R1";',
+                'IOBUF PORT "rst" IO_TYPE=LVCMOS33 PULLMODE=DOWN SLEWRATE=FAST;',
             ],
         ),
-        ("ice40", "pins.pcf", ["set_io clk 35", "set_io rst 10"]),
-        ("gowin", "pins.cst", ['IO_LOC "clk" 4;', 'IO_PORT "clk" IO_TYPE=LVCMOS33;']),
+        ("ice40", "pins.pcf", ["set_io clk 35", "set_io -pullup yes rst 10"]),
+        (
+            "gowin",
+            "pins.cst",
+            [
+                'IO_LOC "clk" 4;',
+                'IO_PORT "clk" IO_TYPE=LVCMOS33;',
+                'IO_LOC "rst" 88;',
+                'IO_PORT "rst" IO_TYPE=LVCMOS33 PULL_MODE=DOWN;',
+            ],
+        ),
         (
             "nexus",
             "pins.pdc",
             [
                 "ldc_set_location -site {L13} [get_ports clk]",
                 "ldc_set_port -iobuf {IO_TYPE=LVCMOS33} [get_ports clk]",
+                "ldc_set_location -site {G14} [get_ports rst]",
+                "ldc_set_port -iobuf {IO_TYPE=LVCMOS33 PULLMODE=UP} [get_ports rst]",
             ],
         ),
     ],
@@ -80,7 +102,10 @@ def test_constraints(family, name, lines):
     board = load_board(BOARDS[family])
     tools = find_family(board)
     assert tools.constraints == name
-    assert tools.constrain(board, board.pins, 50).splitlines()[: len(lines)] == lines
+    clock = Pin(site=board.pins["clk"], standard=board.io_standard)
+    pull, options = PULLS[family]
+    reset = Pin(site=board.pins["rst"], standard=board.io_standard, pull=pull, options=options)
+    assert tools.constrain({"clk": clock, "rst": reset}, 50).splitlines() == lines
 
 
 @pytest.mark.parametrize(
@@ -162,7 +187,7 @@ def test_an_array_of_each_family_is_placed_with_its_multipliers(tmp_path, family
     # The unit has no reset.
     text += f"module accelerator(input rst, {head});\n array array ({connections});\nendmodule\n"
     write_folder(tmp_path, family, text, ports)
-    report = synth(tmp_path, place=True, seeds=(2,))
+    report = synth(tmp_path, place=True, seeds=(2,), core=True)
     assert report.fits
     assert all(report.cells.values())
     assert report.dsp.used == 2
@@ -194,11 +219,11 @@ def test_too_few_look_up_tables_are_said_with_those_of_each_unit(tmp_path):
     port = {"width": 8, "direction": "input"}
     ports = {"a": port, "y": port | {"direction": "output"}}
     write_folder(tmp_path, "ice40", TOO_LARGE, ports)
-    report = synth(tmp_path)
+    report = synth(tmp_path, core=True)
     assert report.lut.used > report.lut.available == 5280
     assert not report.fits
     with pytest.raises(CapacityError) as caught:
-        synth(tmp_path, place=True)
+        synth(tmp_path, place=True, core=True)
     message = str(caught.value)
     assert f"needs {report.lut.used} look-up tables, has 5280" in message
     assert f"; look-up tables per unit: neighbours {report.luts_per_unit['neighbours']}" in message

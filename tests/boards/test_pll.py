@@ -12,6 +12,7 @@ KNOWN = [
     ("ice40", 12, 24, {"DIVR": 0, "DIVF": 63, "DIVQ": 5, "FILTER_RANGE": 1}),
     ("gowin", 27, 48, {"FCLKIN": "27", "IDIV_SEL": 8, "FBDIV_SEL": 15, "ODIV_SEL": 16}),
     ("gowin", 27, 27, {"FCLKIN": "27", "IDIV_SEL": 0, "FBDIV_SEL": 0, "ODIV_SEL": 32}),
+    ("nexus", 12, 60, {"REF_MMD_DIG": "1", "DIVF": "69", "DIVA": "13"}),
 ]
 
 
@@ -22,10 +23,10 @@ def test_known_settings(family, given, wanted, parameters):
     assert pll.output_mhz == pytest.approx(wanted)
 
 
-RANGES = {"ecp5": (400, 800), "ice40": (533, 1066), "gowin": (500, 1250)}
+RANGES = {"ecp5": (400, 800), "ice40": (533, 1066), "gowin": (500, 1250), "nexus": (800, 1600)}
 
 
-GIVEN = {"ecp5": 25, "ice40": 12, "gowin": 27}
+GIVEN = {"ecp5": 25, "ice40": 12, "gowin": 27, "nexus": 12}
 
 
 def made(family, values):
@@ -34,6 +35,9 @@ def made(family, values):
         return given / values["CLKI_DIV"] * values["CLKFB_DIV"]
     if family == "ice40":
         return given / (values["DIVR"] + 1) * (values["DIVF"] + 1) / 2 ** values["DIVQ"]
+    if family == "nexus":
+        vco = given / int(values["REF_MMD_DIG"]) * (int(values["DIVF"]) + 1)
+        return vco / (int(values["DIVA"]) + 1)
     return given / (values["IDIV_SEL"] + 1) * (values["FBDIV_SEL"] + 1)
 
 
@@ -43,6 +47,7 @@ def made(family, values):
         *(("ecp5", clock) for clock in (25, 37.5, 50, 62.5, 75, 100)),
         *(("ice40", clock) for clock in (24, 30, 48, 60)),
         *(("gowin", clock) for clock in (27, 33, 48, 54, 60, 81)),
+        *(("nexus", clock) for clock in (24, 60, 75, 100)),
     ],
 )
 def test_settings_are_legal_and_make_the_clock(family, wanted):
@@ -59,8 +64,9 @@ def test_settings_are_legal_and_make_the_clock(family, wanted):
         ("ecp5", 25, 1000, r"clock 1000 MHz cannot be made of 25 MHz on ecp5: the nearest is 800"),
         ("ice40", 12, 5, r"cannot be made of 12 MHz on ice40: the nearest is 16"),
         ("gowin", 27, 1, r"cannot be made of 27 MHz on gowin: the nearest is "),
-        ("ecp5", 1, 50, r"of 1 MHz on ecp5: the input is out of range"),
-        ("nexus", 12, 60, r"no PLL is known of family nexus"),
+        ("ecp5", 1, 50, r"of 1 MHz on ecp5: one of them is out of range"),
+        ("nexus", 12, 1000, r"of 12 MHz on nexus: one of them is out of range"),
+        ("portable", 12, 60, r"no PLL is known of family portable"),
     ],
 )
 def test_a_clock_that_cannot_be_made(family, given, wanted, message):

@@ -193,7 +193,7 @@ def test_counts_of_large_cores_are_those_of_synthesis(tmp_path, case):
 @pytest.mark.parametrize("rows", [1, 4])
 def test_a_generated_folder_takes_what_is_predicted(tmp_path, rows):
     design = generate(case_dir("tiny-v3"), out=tmp_path / "core", image=False, rows=rows).design
-    report = synth(tmp_path / "core")
+    report = synth(tmp_path / "core", core=True)
     mapping = resources.map_memories(design.core, DEVICE)
     assert report.dsp.used == resources.count_multipliers(design.core)
     assert report.bram.used == mapping.blocks

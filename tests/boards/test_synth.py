@@ -47,7 +47,7 @@ def test_equal_registers_stay_apart_where_they_have_to(tmp_path):
     registers = []
     for name, attribute in (("merged", ""), ("kept", "(* keep = 1 *)")):
         write_core(tmp_path / name, COPIES.format(attribute=attribute))
-        registers.append(synth(tmp_path / name).ff.used)
+        registers.append(synth(tmp_path / name, core=True).ff.used)
     assert registers[1] == registers[0] + 8
 
 
@@ -57,7 +57,7 @@ def test_counts_every_cell(tmp_path, lanes):
     directory = tmp_path / "a folder"
     bits = write_design(directory, lanes=lanes)
     lines = []
-    report = synth(directory, json_path=directory / "synth.json", progress=lines.append)
+    report = synth(directory, json_path=directory / "synth.json", progress=lines.append, core=True)
     assert report.dsp == Usage(lanes, 28)
     assert report.bram == Usage(1, 56)
     assert report.ff.available == report.lut.available == 24288
@@ -92,7 +92,7 @@ def test_counts_every_cell(tmp_path, lanes):
 @pytest.mark.synth
 def test_adapter_costs_one_register_per_bit_and_keeps_all_of_them(tmp_path):
     write_core(tmp_path)
-    report = synth(tmp_path)
+    report = synth(tmp_path, core=True)
     # Eight registers on each side and one at the pin; the inverters join the signature's XORs.
     assert report.cells == {"LUT4": 8, "TRELLIS_FF": 17}
 
@@ -114,7 +114,7 @@ endmodule
 """
     ports = {"a": {"direction": "input", "width": 18}, "p": {"direction": "output", "width": 18}}
     write_core(tmp_path, text, ports=ports | {"b": ports["a"]})
-    report = synth(tmp_path)
+    report = synth(tmp_path, core=True)
     assert report.dsp == Usage(2, 28)
     # The operands' registers are inside: only the adapter's are left.
     assert report.ff.used == 2 * 18 + 18 + 1
@@ -124,18 +124,18 @@ endmodule
 @pytest.mark.synth
 def test_a_core_that_is_too_large_is_reported_and_not_placed(tmp_path):
     write_design(tmp_path, lanes=30)
-    report = synth(tmp_path)
+    report = synth(tmp_path, core=True)
     assert report.dsp == Usage(30, 28)
     assert not report.fits
     with pytest.raises(CapacityError, match="LFE5U-25F: needs 30 multipliers, has 28"):
-        synth(tmp_path, place=True)
+        synth(tmp_path, place=True, core=True)
 
 
 @pytest.mark.slow
 @pytest.mark.synth
 def test_placement_reaches_a_clock_and_packs_a_bitstream(tmp_path):
     write_design(tmp_path)
-    report = synth(tmp_path, place=True, seeds=(3, 4))
+    report = synth(tmp_path, place=True, seeds=(3, 4), core=True)
     assert list(report.fmax_mhz) == [3, 4]
     assert all(40 < value < 200 for value in report.fmax_mhz.values())
     assert len(set(report.fmax_mhz.values())) == 2
@@ -147,7 +147,7 @@ def test_placement_reaches_a_clock_and_packs_a_bitstream(tmp_path):
     assert b"\xff\xff\xbd\xb3" in bitstream.read_bytes()[:400]
     assert "ecppack" in report.tools
     # A run without placement must not leave the bitstream of an earlier one.
-    synth(tmp_path)
+    synth(tmp_path, core=True)
     assert not bitstream.exists()
 
 
@@ -167,7 +167,7 @@ def test_placement_reaches_a_clock_and_packs_a_bitstream(tmp_path):
 def test_an_error_of_yosys_is_one_line_with_the_log(tmp_path, text, message):
     write_core(tmp_path, text)
     with pytest.raises(ToolError, match=message) as caught:
-        synth(tmp_path)
+        synth(tmp_path, core=True)
     assert "\n" not in str(caught.value)
 
 
@@ -188,29 +188,29 @@ def test_an_error_of_yosys_is_one_line_with_the_log(tmp_path, text, message):
 def test_rejects_manifest(tmp_path, changes, message):
     write_core(tmp_path, **changes)
     with pytest.raises(ConfigError, match=message):
-        synth(tmp_path)
+        synth(tmp_path, core=True)
 
 
 def test_rejects_folders_that_are_not_generated(tmp_path):
     with pytest.raises(
         ConfigError, match=r"has no manifest\.json: must be a folder that generate made"
     ):
-        synth(tmp_path)
+        synth(tmp_path, core=True)
     (tmp_path / "manifest.json").write_text("{", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"manifest\.json: is not valid JSON"):
-        synth(tmp_path)
+        synth(tmp_path, core=True)
     write_core(tmp_path / "core")
     (tmp_path / "core" / "verilog" / "core.v").unlink()
     with pytest.raises(
         ConfigError, match=r"is damaged \(verilog/core\.v is missing\): generate it again"
     ):
-        synth(tmp_path / "core")
+        synth(tmp_path / "core", core=True)
 
 
 @pytest.mark.parametrize("seeds", [(), (1, 1), (-1,)])
 def test_rejects_seeds(tmp_path, seeds):
     with pytest.raises(ConfigError, match="--seeds: must be different integers from 0 to "):
-        synth(tmp_path, place=True, seeds=seeds)
+        synth(tmp_path, place=True, seeds=seeds, core=True)
 
 
 def test_missing_tool_is_named(monkeypatch, tmp_path):

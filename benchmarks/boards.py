@@ -1,0 +1,211 @@
+"""Build the bitstreams of all boards: ``make boards``; takes hours.
+
+    python -m benchmarks.boards [--output boards/results.json] [--seeds 1 2 3] [BOARD ...]
+
+Each board gets its default core for DeepSeek-V2-Lite or, where that does not fit, for the largest
+preset that does; its top is placed and routed with every seed. Writes resources, clocks and the
+predicted tokens per second as JSON, and the tables of docs/boards.md. Boards that are not asked for
+keep their figures.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import mla_hw
+from benchmarks.cores import write_core
+from benchmarks.report import (
+    BOARDS,
+    BOARDS_PAGE,
+    caption,
+    commit,
+    markdown,
+    read_results,
+    say,
+    write_marked,
+)
+from boards import Board, list_boards, load_board
+from mla_hw.cli.fit import fit
+from mla_hw.errors import CapacityError, MlaHwError
+from mla_hw.hardware import HardwareConfig
+from mla_hw.presets import PRESETS, find_preset
+from mla_hw.schedule import schedule_layer
+
+MODEL = "deepseek-v2-lite"
+CONTEXT = 1024
+SEEDS = (1, 2, 3)
+RESOURCES = ("lut", "ff", "dsp", "bram")
+
+
+def largest_model(board: str) -> tuple[str | None, dict[str, str]]:
+    """Return the model that a board is built for, and why larger ones do not fit."""
+    others = sorted(
+        (name for name in PRESETS if name != MODEL),
+        key=lambda name: (
+            -find_preset(name).config.hidden_size * find_preset(name).config.num_attention_heads
+        ),
+    )
+    refused = {}
+    for name in (MODEL, *others):
+        if name != MODEL and _larger(name):
+            continue
+        (row,) = fit(name, boards=[board])
+        if row.fits:
+            return name, refused
+        refused[name] = row.reason
+    return None, refused
+
+
+def _larger(name: str) -> bool:
+    """Whether a preset is at least as large as the model that has not fitted."""
+    config, other = find_preset(name).config, find_preset(MODEL).config
+    return (
+        config.hidden_size * config.num_attention_heads
+        >= other.hidden_size * other.num_attention_heads
+    )
+
+
+def measure(board: Board, seeds: Sequence[int], folder: Path) -> dict[str, Any]:
+    """Build one board and return its figures."""
+    model, refused = largest_model(board.name)
+    say(f"{board.name}: {model or 'no preset fits'}")
+    figures: dict[str, Any] = {
+        "device": board.device.name,
+        "clock_mhz": board.core_mhz,
+        "model": model,
+        "refused": refused,
+    }
+    hardware = HardwareConfig.from_dict(board.hardware)
+    figures["array"] = f"{hardware.rows}×{hardware.columns}"
+    if model is None:
+        # What it would take, unit by unit.
+        config = find_preset("tiny-v3").config
+        enough = replace(hardware, activation_bytes=HardwareConfig().activation_bytes)
+        core = schedule_layer(config, enough, multiplier=board.device.family).core
+        write_core(folder, board.name, core)
+        report = mla_hw.synth(folder, core=True, progress=say)
+    else:
+        (row,) = fit(model, boards=[board.name])
+        context = min(CONTEXT + 1, row.context)
+        out = folder / "core"
+        mla_hw.generate(
+            model, out=out, board=board.name, context=context, image=False, progress=say
+        )
+        figures |= predicted(board, model, context - 1)
+        try:
+            report = mla_hw.synth(out, place=True, seeds=seeds, progress=say)
+        except CapacityError as error:
+            figures["refused"] = {**refused, model: str(error)}
+            report = mla_hw.synth(out, progress=say)
+    placed = report.to_dict()
+    if report.fmax_mhz:
+        figures |= {key: placed[key] for key in ("fmax_mhz", "timing_met")}
+        figures["fmax_median_mhz"] = statistics.median(report.fmax_mhz.values())
+    return {
+        **figures,
+        "design": report.design,
+        **{name: placed[name] for name in RESOURCES},
+        "luts_per_unit": dict(report.luts_per_unit),
+        "tools": dict(report.tools),
+    }
+
+
+def predicted(board: Board, model: str, context: int) -> dict[str, Any]:
+    """Return cycles and tokens per second of a step, and what bounds them."""
+    report = mla_hw.analyze(
+        model,
+        board=board.name,
+        contexts=[context],
+        schemes=["absorb"],
+        predict=True,
+        progress=say,
+    )
+    (prediction,) = report.predictions
+    (estimate,) = report.estimates
+    if prediction.missing:
+        raise MlaHwError(f"{board.name}: {prediction.missing}")
+    return {
+        "context": context,
+        "cycles": prediction.total,
+        "tokens_per_second": board.core_mhz * 1e6 / prediction.total,
+        "bound": {"array": "multipliers", "memory": "memory"}[estimate.bound],
+        "roofline_efficiency": estimate.cycles / prediction.total,
+    }
+
+
+def tables(boards: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return the figures as Markdown."""
+    rows = [
+        *[("board", "array", "LUT", "FF", "multipliers", "block RAM", "MHz: median (seeds)")],
+    ]
+    speeds = [("board", "V2-Lite, 1024 cached tokens", "largest that fits", "bound")]
+    for name, entry in boards.items():
+        used = [entry[resource] for resource in RESOURCES]
+        rows.append((
+            f"{name}, {entry['device']}",
+            entry["array"],
+            *(f"{u['used']} ({100 * u['used'] / u['available']:.0f} %)" for u in used),
+            _clock(entry),
+        ))
+        speeds.append((name, *_speed(entry)))
+    return markdown(rows) + "\n" + markdown(speeds) + caption(boards.values())
+
+
+def _clock(entry: Mapping[str, Any]) -> str:
+    if "fmax_median_mhz" not in entry:
+        return "not placed"
+    seeds = ", ".join(f"{clock:.0f}" for clock in entry["fmax_mhz"].values())
+    late = "" if all(entry["timing_met"].values()) else ", not all met"
+    return f"{entry['fmax_median_mhz']:.0f} ({seeds}) for {entry['clock_mhz']:g}{late}"
+
+
+def _speed(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+    refused = entry["refused"].get(MODEL)
+    figure = f"{entry['tokens_per_second']:.1f} tokens/s" if entry["model"] else ""
+    share = f"{entry['bound']}, {100 * entry['roofline_efficiency']:.0f} %" if figure else "–"
+    if entry["model"] == MODEL and refused is None:
+        return figure, "", share
+    other = f"{entry['model']}, {entry['context']}: {figure}" if figure else "none"
+    if entry["model"] in entry["refused"]:
+        other += ", but too large for the device"
+    # What is needed and had, without the advice.
+    return f"does not fit: {(refused or '').split(';')[0]}", other, share
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    known = [name for name in list_boards() if load_board(name).top]
+    parser.add_argument("boards", nargs="*", metavar="BOARD", help=f"one of {', '.join(known)}")
+    parser.add_argument("--output", type=Path, default=BOARDS)
+    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    options = parser.parse_args(arguments)
+    if unknown := set(options.boards) - set(known):
+        parser.error(f"BOARD: must be one of {', '.join(known)}, not {', '.join(sorted(unknown))}")
+    for name in options.boards or known:
+        print(name, flush=True)
+        measured = commit(options.output)
+        with tempfile.TemporaryDirectory() as folder:
+            figures = measure(load_board(name), options.seeds, Path(folder))
+        # After every board, because the next one takes long; others may have written meanwhile.
+        merged = {**read_results(options.output), name: {"commit": measured, **figures}}
+        results = {board: merged[board] for board in known if board in merged}
+        text = tables(results)
+        options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+        if options.output == BOARDS:
+            write_marked(BOARDS_PAGE, "boards", text)
+    print(text)
+    return 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except MlaHwError as error:
+        sys.exit(f"error: {error}")

@@ -1,0 +1,153 @@
+"""PLLs as cells of each family."""
+
+from collections.abc import Callable
+from typing import Any
+
+from amaranth import *
+
+from boards.pll import PllSettings
+
+__all__ = ["add_pll"]
+
+#: Fractions of a cycle of the oscillator that an ECP5's PLL shifts an output by.
+_ECP5_FINE = 8
+
+
+def add_pll(m: Module, pll: PllSettings, source: Value, chip: str | None = None) -> Value:
+    """Add the PLL that makes the clock of the domain ``sync``.
+
+    Parameters
+    ----------
+    m : Module
+    pll : PllSettings
+    source : Value
+        The board's clock.
+    chip : str, optional
+        Domain whose clock is a quarter of a cycle behind that of ``sync``; ECP5 only.
+
+    Returns
+    -------
+    Value
+        Whether the PLL has locked.
+    """
+    lock = Signal(name="pll_lock")
+    m.submodules.pll = _CELLS[pll.primitive](pll, source, lock, chip)
+    return lock
+
+
+def _zeros(*ports: tuple[str, int]) -> dict[str, Value]:
+    return {f"i_{name}": C(0, width) for name, width in ports}
+
+
+def _ehxplll(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> Instance:
+    divider, phase = int(pll.parameters["CLKOP_DIV"]), int(pll.parameters["CLKOP_CPHASE"])
+    settings: dict[str, Any] = {f"p_{key}": value for key, value in pll.parameters.items()}
+    settings |= {
+        "p_PLLRST_ENA": "DISABLED",
+        "p_INTFB_WAKE": "DISABLED",
+        "p_STDBY_ENABLE": "DISABLED",
+        "p_DPHASE_SOURCE": "DISABLED",
+        "p_CLKOP_ENABLE": "ENABLED",
+        "p_OUTDIVIDER_MUXA": "DIVA",
+        "p_OUTDIVIDER_MUXB": "DIVB",
+        "p_OUTDIVIDER_MUXC": "DIVC",
+        "p_OUTDIVIDER_MUXD": "DIVD",
+        "p_CLKOP_FPHASE": 0,
+        "a_FREQUENCY_PIN_CLKI": f"{pll.input_mhz:g}",
+        "a_FREQUENCY_PIN_CLKOP": f"{pll.output_mhz:g}",
+        "a_ICP_CURRENT": "12",
+        "a_LPF_RESISTOR": "8",
+        "a_MFG_ENABLE_FILTEROPAMP": "1",
+        "a_MFG_GMCREF_SEL": "2",
+    }
+    if chip:
+        late = round(_ECP5_FINE * divider / 4)
+        settings |= {
+            "p_CLKOS_ENABLE": "ENABLED",
+            "p_CLKOS_DIV": divider,
+            "p_CLKOS_CPHASE": phase + late // _ECP5_FINE,
+            "p_CLKOS_FPHASE": late % _ECP5_FINE,
+            "a_FREQUENCY_PIN_CLKOS": f"{pll.output_mhz:g}",
+            "o_CLKOS": ClockSignal(chip),
+        }
+    unused = ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP")
+    unused += ("PHASELOADREG", "PLLWAKESYNC", "ENCLKOP")
+    return Instance(
+        "EHXPLLL",
+        i_CLKI=source,
+        i_CLKFB=ClockSignal(),
+        o_CLKOP=ClockSignal(),
+        o_LOCK=lock,
+        **settings,
+        **_zeros(*((name, 1) for name in unused)),
+    )
+
+
+def _sb_pll40(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> Instance:
+    return Instance(
+        "SB_PLL40_PAD",
+        i_PACKAGEPIN=source,
+        o_PLLOUTGLOBAL=ClockSignal(),
+        o_LOCK=lock,
+        i_RESETB=C(1, 1),
+        i_BYPASS=C(0, 1),
+        **{f"p_{key}": _ice40_bits(key, value) for key, value in pll.parameters.items()},
+    )
+
+
+def _ice40_bits(name: str, value: int | str) -> Any:
+    width = {"DIVR": 4, "DIVF": 7, "DIVQ": 3, "FILTER_RANGE": 3}.get(name)
+    return C(int(value), width) if width else value
+
+
+def _rpll(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> Instance:
+    unused = (("RESET", 1), ("RESET_P", 1), ("CLKFB", 1))
+    unused += (("FBDSEL", 6), ("IDSEL", 6), ("ODSEL", 6), ("PSDA", 4), ("DUTYDA", 4), ("FDLY", 4))
+    return Instance(
+        "rPLL",
+        p_DEVICE="GW2A-18C",
+        p_DYN_IDIV_SEL="false",
+        p_DYN_FBDIV_SEL="false",
+        p_DYN_ODIV_SEL="false",
+        p_DYN_DA_EN="false",
+        p_DYN_SDIV_SEL=2,
+        p_PSDA_SEL="0000",
+        p_DUTYDA_SEL="1000",
+        p_CLKOUT_FT_DIR=C(1, 1),
+        p_CLKOUTP_FT_DIR=C(1, 1),
+        p_CLKOUT_DLY_STEP=0,
+        p_CLKOUTP_DLY_STEP=0,
+        p_CLKFB_SEL="internal",
+        p_CLKOUT_BYPASS="false",
+        p_CLKOUTP_BYPASS="false",
+        p_CLKOUTD_BYPASS="false",
+        p_CLKOUTD_SRC="CLKOUT",
+        p_CLKOUTD3_SRC="CLKOUT",
+        i_CLKIN=source,
+        o_CLKOUT=ClockSignal(),
+        o_LOCK=lock,
+        **{f"p_{key}": value for key, value in pll.parameters.items()},
+        **_zeros(*unused),
+    )
+
+
+def _nexus(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> Instance:
+    feedback = Signal(name="pll_feedback")
+    return Instance(
+        "PLL",
+        i_REFCK=source,
+        i_PLLRESET=C(0, 1),
+        i_FBKCK=feedback,
+        o_CLKOS5=feedback,
+        o_CLKOP=ClockSignal(),
+        o_LOCK=lock,
+        **{f"p_{key}": value for key, value in pll.parameters.items()},
+    )
+
+
+_CELLS: dict[str, Callable[[PllSettings, Value, Signal, str | None], Instance]] = {
+    "EHXPLLL": _ehxplll,
+    "SB_PLL40_PAD": _sb_pll40,
+    "rPLL": _rpll,
+    "PLL": _nexus,
+}
