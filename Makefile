@@ -19,7 +19,7 @@ READY := .venv/.ready
 COMPARE := build/compare-venv
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test check-slow bench bench-capacity bench-fmax compare lint docs types format clean distclean
+.PHONY: help venv demo test check-slow bench bench-capacity bench-fmax boards compare lint docs types format clean distclean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,9 @@ bench-capacity: $(READY) ## predict and simulate DeepSeek-V3 with all heads; tak
 
 bench-fmax: $(READY) ## place and route cores with three seeds; takes hours
 	$(BIN)/python -m benchmarks.fmax
+
+boards: $(READY) ## place and route every board with three seeds; takes hours
+	$(BIN)/python -m benchmarks.boards
 
 compare: $(COMPARE)/.ready ## give the products of a step to SCALE-Sim and ZigZag; takes minutes
 	$(COMPARE)/bin/python -m benchmarks.compare

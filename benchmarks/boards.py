@@ -1,11 +1,12 @@
 """Build the bitstreams of all boards: ``make boards``; takes hours.
 
-    python -m benchmarks.boards [--output boards/results.json] [--seeds 1 2 3] [BOARD ...]
+    python -m benchmarks.boards [--output FILE] [--seeds 1 2 3] [--predict] [BOARD ...]
 
 Each board gets its default core for DeepSeek-V2-Lite or, where that does not fit, for the largest
 preset that does; its top is placed and routed with every seed. Writes resources, clocks and the
 predicted tokens per second as JSON, and the tables of docs/boards.md. Boards that are not asked for
-keep their figures.
+keep their figures. With ``--predict`` nothing is built: models and tokens per second are worked out
+anew, resources and clocks stay.
 """
 
 import argparse
@@ -13,6 +14,7 @@ import json
 import statistics
 import sys
 import tempfile
+import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +25,7 @@ from benchmarks.cores import write_core
 from benchmarks.report import (
     BOARDS,
     BOARDS_PAGE,
+    LINE_WIDTH,
     caption,
     commit,
     markdown,
@@ -39,6 +42,8 @@ from mla_hw.schedule import schedule_layer
 
 MODEL = "deepseek-v2-lite"
 CONTEXT = 1024
+#: What the cores of boards are shown for that no preset fits.
+SMALLEST = "tiny-v3"
 SEEDS = (1, 2, 3)
 RESOURCES = ("lut", "ff", "dsp", "bram")
 
@@ -71,53 +76,51 @@ def _larger(name: str) -> bool:
     )
 
 
-def measure(board: Board, seeds: Sequence[int], folder: Path) -> dict[str, Any]:
-    """Build one board and return its figures."""
+def plan(board: Board) -> dict[str, Any]:
+    """Choose a board's model and predict a step of it."""
     model, refused = largest_model(board.name)
     say(f"{board.name}: {model or 'no preset fits'}")
+    hardware = HardwareConfig.from_dict(board.hardware)
     figures: dict[str, Any] = {
         "device": board.device.name,
+        "array": f"{hardware.rows}×{hardware.columns}",
         "clock_mhz": board.core_mhz,
         "model": model,
         "refused": refused,
     }
-    hardware = HardwareConfig.from_dict(board.hardware)
-    figures["array"] = f"{hardware.rows}×{hardware.columns}"
+    return figures | (predicted(board, model) if model else {})
+
+
+def build(
+    board: Board, model: str | None, context: int, seeds: Sequence[int], folder: Path
+) -> dict[str, Any]:
+    """Build one board and return its resources and clocks."""
     if model is None:
         # What it would take, unit by unit.
-        config = find_preset("tiny-v3").config
+        config, hardware = find_preset(SMALLEST).config, HardwareConfig.from_dict(board.hardware)
         enough = replace(hardware, activation_bytes=HardwareConfig().activation_bytes)
         core = schedule_layer(config, enough, multiplier=board.device.family).core
         write_core(folder, board.name, core)
         report = mla_hw.synth(folder, core=True, progress=say)
     else:
-        (row,) = fit(model, boards=[board.name])
-        context = min(CONTEXT + 1, row.context)
         out = folder / "core"
         mla_hw.generate(
-            model, out=out, board=board.name, context=context, image=False, progress=say
+            model, out=out, board=board.name, context=context + 1, image=False, progress=say
         )
-        figures |= predicted(board, model, context - 1)
         try:
             report = mla_hw.synth(out, place=True, seeds=seeds, progress=say)
         except CapacityError as error:
-            figures["refused"] = {**refused, model: str(error)}
+            say(str(error))
             report = mla_hw.synth(out, progress=say)
-    placed = report.to_dict()
-    if report.fmax_mhz:
-        figures |= {key: placed[key] for key in ("fmax_mhz", "timing_met")}
-        figures["fmax_median_mhz"] = statistics.median(report.fmax_mhz.values())
-    return {
-        **figures,
-        "design": report.design,
-        **{name: placed[name] for name in RESOURCES},
-        "luts_per_unit": dict(report.luts_per_unit),
-        "tools": dict(report.tools),
-    }
+    figures = report.to_dict()
+    kept = (*RESOURCES, "design", "luts_per_unit", "fmax_mhz", "timing_met", "hash", "tools")
+    return {name: figures[name] for name in kept}
 
 
-def predicted(board: Board, model: str, context: int) -> dict[str, Any]:
+def predicted(board: Board, model: str) -> dict[str, Any]:
     """Return cycles and tokens per second of a step, and what bounds them."""
+    (row,) = fit(model, boards=[board.name])
+    context = min(CONTEXT, row.context - 1)
     report = mla_hw.analyze(
         model,
         board=board.name,
@@ -154,15 +157,30 @@ def tables(boards: Mapping[str, Mapping[str, Any]]) -> str:
             _clock(entry),
         ))
         speeds.append((name, *_speed(entry)))
-    return markdown(rows) + "\n" + markdown(speeds) + caption(boards.values())
+    units = "".join(
+        f"\n{textwrap.fill(_units(name, entry), LINE_WIDTH)}\n"
+        for name, entry in boards.items()
+        if not _has_room(entry)
+    )
+    return markdown(rows) + "\n" + markdown(speeds) + units + caption(boards.values())
+
+
+def _units(name: str, entry: Mapping[str, Any]) -> str:
+    counts = ", ".join(f"{unit} {count}" for unit, count in entry["luts_per_unit"].items())
+    return f"Look-up tables of {name} by unit: {counts}."
 
 
 def _clock(entry: Mapping[str, Any]) -> str:
-    if "fmax_median_mhz" not in entry:
-        return "not placed"
-    seeds = ", ".join(f"{clock:.0f}" for clock in entry["fmax_mhz"].values())
+    clocks = entry["fmax_mhz"].values()
+    if not clocks:
+        return "not placed" if _has_room(entry) else "no room"
+    seeds = ", ".join(f"{clock:.0f}" for clock in clocks)
     late = "" if all(entry["timing_met"].values()) else ", not all met"
-    return f"{entry['fmax_median_mhz']:.0f} ({seeds}) for {entry['clock_mhz']:g}{late}"
+    return f"{statistics.median(clocks):.0f} ({seeds}) for {entry['clock_mhz']:g}{late}"
+
+
+def _has_room(entry: Mapping[str, Any]) -> bool:
+    return all(entry[name]["used"] <= entry[name]["available"] for name in RESOURCES)
 
 
 def _speed(entry: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -172,8 +190,8 @@ def _speed(entry: Mapping[str, Any]) -> tuple[str, str, str]:
     if entry["model"] == MODEL and refused is None:
         return figure, "", share
     other = f"{entry['model']}, {entry['context']}: {figure}" if figure else "none"
-    if entry["model"] in entry["refused"]:
-        other += ", but too large for the device"
+    if figure and not _has_room(entry):
+        other += ", if the device had room"
     # What is needed and had, without the advice.
     return f"does not fit: {(refused or '').split(';')[0]}", other, share
 
@@ -185,17 +203,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("boards", nargs="*", metavar="BOARD", help=f"one of {', '.join(known)}")
     parser.add_argument("--output", type=Path, default=BOARDS)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--predict", action="store_true")
     options = parser.parse_args(arguments)
     if unknown := set(options.boards) - set(known):
         parser.error(f"BOARD: must be one of {', '.join(known)}, not {', '.join(sorted(unknown))}")
     for name in options.boards or known:
         print(name, flush=True)
         measured = commit(options.output)
-        with tempfile.TemporaryDirectory() as folder:
-            figures = measure(load_board(name), options.seeds, Path(folder))
+        board = load_board(name)
+        figures = plan(board)
+        if options.predict:
+            figures = {**read_results(options.output)[name], **figures}
+        else:
+            with tempfile.TemporaryDirectory() as folder:
+                figures |= build(
+                    board,
+                    figures["model"],
+                    figures.get("context", 0),
+                    options.seeds,
+                    Path(folder),
+                )
+            figures["commit"] = measured
         # After every board, because the next one takes long; others may have written meanwhile.
-        merged = {**read_results(options.output), name: {"commit": measured, **figures}}
-        results = {board: merged[board] for board in known if board in merged}
+        merged = {**read_results(options.output), name: figures}
+        results = {key: merged[key] for key in known if key in merged}
         text = tables(results)
         options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
         if options.output == BOARDS:

@@ -14,6 +14,7 @@ __all__ = [
     "BOARDS",
     "BOARDS_PAGE",
     "COMPARISON",
+    "LINE_WIDTH",
     "MARKS",
     "OUTPUT",
     "README",

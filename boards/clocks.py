@@ -70,8 +70,10 @@ def _ehxplll(pll: PllSettings, source: Value, lock: Signal, chip: str | None) ->
             "a_FREQUENCY_PIN_CLKOS": f"{pll.output_mhz:g}",
             "o_CLKOS": ClockSignal(chip),
         }
-    unused = ("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP")
-    unused += ("PHASELOADREG", "PLLWAKESYNC", "ENCLKOP")
+    unused = (
+        *("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP"),
+        *("PHASELOADREG", "PLLWAKESYNC", "ENCLKOP"),
+    )
     return Instance(
         "EHXPLLL",
         i_CLKI=source,
@@ -101,8 +103,10 @@ def _ice40_bits(name: str, value: int | str) -> Any:
 
 
 def _rpll(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> Instance:
-    unused = (("RESET", 1), ("RESET_P", 1), ("CLKFB", 1))
-    unused += (("FBDSEL", 6), ("IDSEL", 6), ("ODSEL", 6), ("PSDA", 4), ("DUTYDA", 4), ("FDLY", 4))
+    unused = (
+        *(("RESET", 1), ("RESET_P", 1), ("CLKFB", 1), ("FBDSEL", 6), ("IDSEL", 6), ("ODSEL", 6)),
+        *(("PSDA", 4), ("DUTYDA", 4), ("FDLY", 4)),
+    )
     return Instance(
         "rPLL",
         p_DEVICE="GW2A-18C",

@@ -8,16 +8,17 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from boards import ExternalMemory
+from boards import Board, ExternalMemory
 from mla_hw.errors import ConfigError, ToolError
-from rtl_gen.memory.litedram_core import LiteDramCore, Port, RegisterWrite
+from mla_hw.host.controller import Control, Ddr3Phy, RegisterWrite
+from rtl_gen.memory.litedram_core import LiteDramCore, Port
 
-__all__ = ["PARTS", "generate_litedram"]
+__all__ = ["PARTS", "board_controller", "generate_litedram"]
 
 _ROOT = Path(__file__).resolve().parent.parent
 _NAME = "litedram_core"
@@ -36,8 +37,13 @@ PARTS: Mapping[str, Mapping[str, str]] = {
     },
 }
 _FAMILIES = {"sdr": ("ecp5", "gowin"), "ddr3": ("ecp5",)}
-#: Data sheets ask for 100 or 200 µs with a stable clock before the first command.
+#: Data sheets ask for 100 or 200 µs with a stable clock before the first command; DDR3 SDRAM has to
+#: be held in reset so long.
 _POWER_UP_US = 200
+#: From the end of a DDR3 SDRAM's reset to its clock enable.
+_DDR3_WAKE_US = 500
+#: Of the bus, after a command to a DDR3 SDRAM: tDLLK and tZQinit, as long as which nothing else is.
+_DDR3_SETTLE_CYCLES = 512
 #: Clock of the delay cells' calibration in an ECP5, as LiteDRAM's examples have it.
 _DDR3_INIT_CLOCK = 25e6
 #: Terminations of a single chip close to the FPGA.
@@ -48,6 +54,8 @@ _PORT = re.compile(
 #: The other half of a differential pair is the I/O cell's.
 _BIDIRECTIONAL = re.compile(r"_(dq|dqs_p)$")
 _BLOCK_COMMENT = re.compile(r"/\*.*?\*/\n*", re.DOTALL)
+#: LiteDRAM says some things once for every phase.
+_REPEATED = re.compile(r"^(assign .*\n)\1+", re.MULTILINE)
 #: A mode register has the burst length, its type and the latency below this bit, then only zeros.
 _RESERVED_MODE_SHIFT = 7
 _MODE_REGISTER = "Load Mode Register"
@@ -119,7 +127,24 @@ def generate_litedram(
             for direction, high, name, _ in _PORT.findall(verilog)
         },
         registers=result["registers"],
-        initialisation=_initialisation(memory, result, math.ceil(power_up_us * clock_mhz)),
+        initialisation=_initialisation(memory, result, clock_mhz, power_up_us),
+        phy=result["phy"] and Ddr3Phy(**result["phy"]),
+    )
+
+
+def board_controller(board: Board) -> LiteDramCore:
+    """Generate the controller of a board's memory chip, at the core's clock.
+
+    Raises
+    ------
+    ConfigError, ToolError
+        As :func:`generate_litedram`.
+    """
+    return generate_litedram(
+        board.memory,
+        family=board.device.family,
+        clock_mhz=board.core_mhz,
+        input_mhz=board.clock_mhz,
     )
 
 
@@ -170,14 +195,15 @@ def _run(settings: Mapping[str, Any]) -> Any:
 
 
 def _tidy(text: str, memory: ExternalMemory) -> str:
-    """Drop what depends on the day, and give the data pins their direction."""
+    """Drop what depends on the day or is said twice, and give the data pins their direction."""
     start, end = text.index(f"module {_NAME} ("), text.rindex("endmodule")
 
     def port(match: re.Match[str]) -> str:
         line = match[0]
         return line.replace("input ", "inout ", 1) if _BIDIRECTIONAL.search(match[3]) else line
 
-    body = _PORT.sub(port, _BLOCK_COMMENT.sub("", text[start:end]))
+    body = _REPEATED.sub(r"\1", _BLOCK_COMMENT.sub("", text[start:end]))
+    body = _PORT.sub(port, body)
     return (
         f"// LiteDRAM {version('litedram')} for {memory.part}, {memory.width_bits} bits: text by\n"
         "// LiteDRAM's generator, https://github.com/enjoy-digital/litedram (BSD-2-Clause).\n"
@@ -186,39 +212,57 @@ def _tidy(text: str, memory: ExternalMemory) -> str:
 
 
 def _initialisation(
-    memory: ExternalMemory, result: Mapping[str, Any], power_up: int
+    memory: ExternalMemory, result: Mapping[str, Any], clock_mhz: float, power_up_us: float
 ) -> tuple[RegisterWrite, ...]:
-    """Turn LiteDRAM's steps into writes to registers."""
+    """Turn LiteDRAM's steps into writes to registers; its waits count on a slow processor."""
+    power_up = math.ceil(power_up_us * clock_mhz)
+    if memory.kind == "sdr":
+        writes = _sdr_writes(result, power_up)
+    else:
+        writes = _ddr3_writes(result, power_up, math.ceil(_DDR3_WAKE_US * clock_mhz))
     registers = result["registers"]
+    return tuple(
+        RegisterWrite(address=registers[name], value=int(value), wait=wait)
+        for name, value, wait in writes
+    )
 
-    def write(name: str, value: int, wait: int = 0) -> RegisterWrite:
-        return RegisterWrite(address=registers[name], value=value, wait=wait)
 
-    writes = []
+#: Register, value, and least cycles until the next one.
+_Writes = Iterator[tuple[str, int, int]]
+
+
+def _sdr_writes(result: Mapping[str, Any], power_up: int) -> _Writes:
     for step in result["steps"]:
         reserved = step["text"].startswith(_MODE_REGISTER) and (
             step["address"] >> _RESERVED_MODE_SHIFT
         )
-        if memory.kind == "sdr" and reserved:
+        if reserved:
             # LiteDRAM resets a DLL, which is not there; the bit must be 0.
             continue
-        writes += [
-            write("sdram_dfii_pi0_address", step["address"]),
-            write("sdram_dfii_pi0_baddress", step["bank"]),
-        ]
         if step["control"]:
-            wait = power_up if memory.kind == "sdr" else step["wait"]
-            writes.append(write("sdram_dfii_control", step["value"], wait))
+            yield "sdram_dfii_control", step["value"], power_up
         else:
-            # The generator counts on the time that a processor takes.
-            wait = max(step["wait"], result["settle"])
-            writes += [
-                write("sdram_dfii_pi0_command", step["value"]),
-                write("sdram_dfii_pi0_command_issue", 1, wait),
-            ]
-    if memory.kind == "sdr":
-        writes += [
-            write("sdram_dfii_control", result["hardware_control"]),
-            write("ddrctrl_init_done", 1),
-        ]
-    return tuple(writes)
+            yield from _command_writes(step, max(step["wait"], result["settle"]))
+    yield "sdram_dfii_control", Control.SEL, 0
+    yield "ddrctrl_init_done", 1, 0
+
+
+def _ddr3_writes(result: Mapping[str, Any], power_up: int, wake: int) -> _Writes:
+    settle = _DDR3_SETTLE_CYCLES // 2
+    # Before that the controller has left the pins as in operation.
+    yield "sdram_dfii_control", 0, power_up
+    for step in result["steps"]:
+        if step["control"]:
+            # The pin of the termination has to stay low until the last command is done.
+            value = step["value"] & ~Control.ODT
+            yield "sdram_dfii_control", value, settle if value & Control.CKE else wake
+        else:
+            yield from _command_writes(step, settle)
+    yield "sdram_dfii_control", Control.CKE | Control.ODT | Control.RESET_N, 0
+
+
+def _command_writes(step: Mapping[str, Any], wait: int) -> _Writes:
+    yield "sdram_dfii_pi0_address", step["address"], 0
+    yield "sdram_dfii_pi0_baddress", step["bank"], 0
+    yield "sdram_dfii_pi0_command", step["value"], 0
+    yield "sdram_dfii_pi0_command_issue", 1, wait

@@ -20,16 +20,15 @@ from litex.build.gowin.platform import GowinPlatform
 from litex.build.lattice import LatticePlatform
 from litex.soc.integration.builder import Builder
 
+from mla_hw.host.controller import Command, Control
+
 __all__ = ["main"]
 
-#: Bits of the registers by their name in LiteDRAM's sequences, as in its header ``sdram_phy.h``.
+#: Bits of the registers by their name in LiteDRAM's sequences.
 _BITS = {
-    f"DFII_{register}_{name}": 1 << index
-    for register, names in {
-        "CONTROL": ("SEL", "CKE", "ODT", "RESET_N"),
-        "COMMAND": ("CS", "WE", "CAS", "RAS", "WRDATA", "RDDATA"),
-    }.items()
-    for index, name in enumerate(names)
+    f"DFII_{bits.__name__.upper()}_{bit.name}": bit.value
+    for bits in (Control, Command)
+    for bit in bits
 }
 
 
@@ -98,6 +97,21 @@ def _steps(core: Any) -> list[dict[str, Any]]:
     ]
 
 
+def _phy(core: Any) -> dict[str, int] | None:
+    """Return what :class:`mla_hw.host.controller.Ddr3Phy` has of a PHY that is leveled."""
+    settings = core.sdram.controller.settings.phy
+    if not settings.read_leveling:
+        return None
+    return {
+        "data_bits": settings.databits,
+        "phases": settings.nphases,
+        "read_phase": settings.rdphase,
+        "write_phase": settings.wrphase,
+        "delays": settings.delays,
+        "bitslips": settings.bitslips,
+    }
+
+
 def main() -> int:
     """Generate the core that the settings describe."""
     settings_path, result_path = (Path(name) for name in sys.argv[1:])
@@ -121,7 +135,7 @@ def main() -> int:
             ].items()
         },
         "steps": _steps(core),
-        "hardware_control": _BITS["DFII_CONTROL_SEL"],
+        "phy": _phy(core),
         "settle": max(timing.tRP, timing.tRFC),
     }
     result_path.write_text(json.dumps(result), encoding="utf-8")

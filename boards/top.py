@@ -8,7 +8,7 @@ from amaranth.lib.wiring import In, Out
 
 from boards import Board
 from boards.clocks import add_pll
-from boards.litedram_core import generate_litedram
+from boards.litedram_core import board_controller
 from boards.pins import Pin
 from boards.pll import PllSettings, find_pll
 from mla_hw.errors import ConfigError
@@ -156,12 +156,7 @@ def board_top(
     controller = None
     memory: LiteDram | OnChipMemory
     if kind in ("sdr", "ddr3"):
-        controller = generate_litedram(
-            board.memory,
-            family=family,
-            clock_mhz=board.core_mhz,
-            input_mhz=board.clock_mhz if kind == "ddr3" else None,
-        )
+        controller = board_controller(board)
         chip_clock = "chip" if kind == "sdr" and family in _CHIP_CLOCKS and pll else None
         memory = LiteDram(controller, data_bits=data_bits, chip_clock=chip_clock)
     elif kind in _FORMS:
@@ -211,8 +206,7 @@ def top_pins(board: Board, top: BoardTop) -> dict[str, Pin]:
             raise ConfigError(
                 f"{board.name}: top.memory.{name} has {len(chosen)} pins, the controller {width}"
             )
-        pad = memory.data_pads.get(name)
-        port = pad.name if pad is not None else f"pads__{name}"
+        port = f"{memory.prefix}_{name}" if name in memory.data_pads else f"pads__{name}"
         pins |= _bits(port, [_memory_pin(board, name, site) for site in chosen[:width]])
     return pins
 

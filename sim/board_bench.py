@@ -43,6 +43,8 @@ class BoardSimulation:
         Parameters of ``sim/models/sdram.v``; none where the memory is on the FPGA.
     models : sequence of str
         Files of ``sim/models`` with twins of vendor cells.
+    inverted_reset : bool
+        Whether the board's button is 0 when it is pressed.
     simulator : str
         ``"verilator"`` or ``"icarus"``.
     """
@@ -54,6 +56,7 @@ class BoardSimulation:
     divisor: int
     chip: Mapping[str, int] = field(default_factory=dict)
     models: Sequence[str] = ()
+    inverted_reset: bool = False
     simulator: str = "verilator"
 
     def build(self) -> None:
@@ -88,7 +91,12 @@ class BoardSimulation:
         ToolError
             If the simulation fails; names the log file.
         """
-        job = {"design": str(self.design), "divisor": self.divisor, "x": x.tolist()}
+        job = {
+            "design": str(self.design),
+            "divisor": self.divisor,
+            "inverted_reset": self.inverted_reset,
+            "x": x.tolist(),
+        }
         (self.folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
         result = self.folder / "result.json"
         result.unlink(missing_ok=True)

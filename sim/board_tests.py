@@ -34,9 +34,10 @@ async def decode(dut) -> None:
     design = Design.load(Path(job["design"]))
     Clock(dut.clk, _PERIOD_NS, unit="ns", impl="gpi").start()
     dut.rx.value = 1
-    dut.rst.value = 1
+    released = job["inverted_reset"]
+    dut.rst.value = not released
     await ClockCycles(dut.clk, _RESET_CYCLES)
-    dut.rst.value = 0
+    dut.rst.value = released
     bit_ns = job["divisor"] * _PERIOD_NS
 
     def drive(bit: int) -> None:

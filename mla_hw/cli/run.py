@@ -14,6 +14,7 @@ from mla_hw.cli.output_folder import check_output
 from mla_hw.cli.text import console, plain_table, print_paths
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
+from mla_hw.host.ddr3 import prepare_ddr3
 from mla_hw.host.driver import Driver, Token
 from mla_hw.host.layers import layer_design
 from mla_hw.host.link import Link, LinkError
@@ -171,6 +172,7 @@ class _Session:
         driver, transport = self.driver, self.transport
         perform(driver.connect(), transport)
         perform(driver.check_identity(design), transport)
+        self._prepare_memory()
         self.say(f"load {len(self.image.image)} bytes")
         began = time.perf_counter()
         size = perform(driver.load(self.image, progress=self._progress), transport)
@@ -196,6 +198,19 @@ class _Session:
             "traffic": asdict(driver.link.traffic),
             "y_int": [token.y.tolist() for token in tokens],
         }
+
+    def _prepare_memory(self) -> None:
+        """Initialise DDR3 SDRAM; other memory is ready before the link is."""
+        # The outer packages are not loaded before they are needed.
+        from boards import load_board
+        from boards.litedram_core import board_controller
+
+        board = load_board(self.image.manifest["board"])
+        if board.memory.kind == "ddr3":
+            self.say("initialise the DDR3 SDRAM")
+            controller = board_controller(board)
+            for lane in perform(prepare_ddr3(self.driver.link, controller), self.transport):
+                self.say(str(lane))
 
     def _progress(self, done: int, total: int) -> None:
         now = time.monotonic()

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError, ToolError
-from mla_hw.host.link import Link
+from mla_hw.host.link import CYCLES_PER_READ, Link
 from mla_hw.host.messages import Identity
 from mla_hw.host.operation import Operation
 from mla_hw.host.protocol import Space
@@ -31,9 +31,8 @@ __all__ = ["Driver", "Progress", "Token"]
 #: Called with bytes done and bytes in all.
 Progress = Callable[[int, int], None]
 
-# A wait of the link lasts for some milliseconds of the core; a read takes as many cycles at least.
+# A wait of the link lasts for some milliseconds of the core.
 _READS_PER_WAIT = 1 << 16
-_CYCLES_PER_READ = 5
 _ABORTS = 10
 _COUNTERS_AT = register(next(iter(COUNTERS))).address
 _STATE = ("status", "interrupt_enable", "interrupt_status", "error_code", "error_program_counter")
@@ -244,7 +243,7 @@ class Driver:
     def _wait(self, cycles: int) -> Operation[None]:
         """Wait for the interrupt."""
         address = register("interrupt_status").address
-        for _ in range(0, cycles, _READS_PER_WAIT * _CYCLES_PER_READ):
+        for _ in range(0, cycles, _READS_PER_WAIT * CYCLES_PER_READ):
             if (yield from self.link.wait_register(Space.CORE, address, _READS_PER_WAIT)):
                 return
         raise ToolError(f"the core has not ended its run within {cycles} cycles")

@@ -28,7 +28,10 @@ from mla_hw.host.protocol import (
 )
 from mla_hw.host.protocol import Operation as Action
 
-__all__ = ["Link", "LinkError"]
+__all__ = ["CYCLES_PER_READ", "Link", "LinkError"]
+
+#: Cycles that a read of :meth:`Link.wait_register` takes at least, by the fastest of buses.
+CYCLES_PER_READ = 3
 
 _LONGEST = 2 * (max(header_bytes(REQUEST), header_bytes(RESPONSE)) + MAX_PAYLOAD + CRC_BYTES)
 # The link holds a request beside the one that it carries out. Requests with data are longer than

@@ -8,7 +8,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.axi import Response, axi_lite_signature
-from rtl_gen.memory.litedram_core import RegisterWrite
+from mla_hw.host.controller import RegisterWrite
 
 __all__ = ["CONTROLLER_ADDRESS_BITS", "ControllerPort", "wishbone_signature"]
 

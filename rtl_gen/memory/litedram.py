@@ -44,8 +44,10 @@ class LiteDram(wiring.Component):
     50 MHz). For a faster clock give a domain `chip_clock` that runs 90° behind ``sync``: then there
     is a quarter of a cycle for the commands and three quarters for the data.
 
-    DDR3 SDRAM is initialised by the host over ``controller``. The core makes its clock itself from
-    ``input_clock``: the design around it has to use ``user_clk`` and ``user_rst`` as ``sync``.
+    DDR3 SDRAM is initialised by the host over ``controller`` (:mod:`mla_hw.host.ddr3`). A PLL in
+    the core makes the clock of the domain ``sync`` from ``input_clock``: the design around it has
+    to drive the domain by ``user_clk``, and to set ``rst`` while ``user_rst`` is set. That may be
+    more than once: the clock stands still for a while when the PHY's delays are calibrated.
 
     Parameters
     ----------
@@ -68,9 +70,11 @@ class LiteDram(wiring.Component):
         pins are in :attr:`data_pads`.
     rst : :py:`In(1)`
         Synchronous reset.
-    input_clock : :py:`In(1)`
+    input_clock, input_reset : :py:`In(1)`
+        DDR3 only: the board's clock, and an asynchronous reset of all there is, PLL and registers
+        of the core included, which ``rst`` leaves alone. It must not depend on ``user_rst``.
     user_clk, user_rst, locked : :py:`Out(1)`
-        DDR3 only.
+        DDR3 only: clock for ``sync``, whether it cannot be used yet, and that of the PLL.
 
     Attributes
     ----------
@@ -89,6 +93,7 @@ class LiteDram(wiring.Component):
     pads: Any
     rst: Signal
     input_clock: Signal
+    input_reset: Signal
     user_clk: Signal
     user_rst: Signal
     locked: Signal
@@ -103,6 +108,8 @@ class LiteDram(wiring.Component):
             )
         self.core, self.data_bits, self.chip_clock = core, data_bits, chip_clock
         is_sdr = core.kind == "sdr"
+        #: What the names of the core's pins begin with.
+        self.prefix = "sdram" if is_sdr else "ddram"
         self._names = {"dm": "dqm"} if is_sdr else {}
         pads = {
             self._names.get(name, name): Out(port.width)
@@ -110,18 +117,19 @@ class LiteDram(wiring.Component):
             if port.direction == "output"
         }
         self.data_pads = {
-            name: IOPort(port.width, name=f"{'sdram' if is_sdr else 'ddram'}_{name}")
+            name: IOPort(port.width, name=f"{self.prefix}_{name}")
             for name, port in core.pads.items()
             if port.direction == "inout"
         }
-        own_clock = {name: Out(1) for name in ("user_clk", "user_rst", "locked")}
+        own_clock = {name: In(1) for name in ("input_clock", "input_reset")}
+        own_clock |= {name: Out(1) for name in ("user_clk", "user_rst", "locked")}
         super().__init__({
             "bus": In(axi4_signature(data_bits=data_bits)),
             "controller": In(axi_lite_signature(CONTROLLER_ADDRESS_BITS)),
             "ready": Out(1),
             "pads": Out(Signature(pads | ({"clk": Out(1)} if is_sdr else {}))),
             "rst": In(1),
-            **({} if is_sdr else {"input_clock": In(1), **own_clock}),
+            **({} if is_sdr else own_clock),
         })
 
     def elaborate(self, platform):
@@ -142,12 +150,13 @@ class LiteDram(wiring.Component):
             **self._bus_connections(port),
             **self._control_connections(control.registers),
         }
-        prefix = "sdram" if is_sdr else "ddram"
         for name, pad in self.core.pads.items():
             if pad.direction == "output":
-                connections[f"o_{prefix}_{name}"] = getattr(self.pads, self._names.get(name, name))
+                connections[f"o_{self.prefix}_{name}"] = getattr(
+                    self.pads, self._names.get(name, name)
+                )
             elif pad.direction == "inout":
-                connections[f"io_{prefix}_{name}"] = self.data_pads[name]
+                connections[f"io_{self.prefix}_{name}"] = self.data_pads[name]
         if is_sdr:
             connections |= {"i_clk": ClockSignal(), "i_rst": self.rst}
             m.submodules.chip_clock = clock = ClockOutput(
@@ -159,7 +168,7 @@ class LiteDram(wiring.Component):
         else:
             connections |= {
                 "i_clk": self.input_clock,
-                "i_rst": self.rst,
+                "i_rst": self.input_reset,
                 "o_user_clk": self.user_clk,
                 "o_user_rst": self.user_rst,
                 "o_pll_locked": self.locked,

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["LiteDramCore", "Port", "RegisterWrite"]
+from mla_hw.host.controller import MemoryController
+
+__all__ = ["LiteDramCore", "Port"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,26 +25,7 @@ class Port:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class RegisterWrite:
-    """A step of the initialisation.
-
-    Parameters
-    ----------
-    address : int
-        Byte address behind the controller's port.
-    value : int
-        32 bits.
-    wait : int
-        Least cycles between this write and the next.
-    """
-
-    address: int
-    value: int
-    wait: int = 0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LiteDramCore:
+class LiteDramCore(MemoryController):
     """A memory controller with its PHY as one Verilog module.
 
     Parameters
@@ -57,11 +40,8 @@ class LiteDramCore:
         Text of the module.
     ports : mapping of str to Port
         All ports.
-    registers : mapping of str to int
-        Byte address of every register, by its name in LiteDRAM.
-    initialisation : tuple of RegisterWrite
-        For SDR everything until the memory can be used. For DDR3 the mode registers only: the host
-        does it, read levelling follows, and it then sets ``ddrctrl_init_done``.
+    registers, initialisation, phy
+        See :class:`~mla_hw.host.controller.MemoryController`.
     """
 
     name: str
@@ -69,8 +49,6 @@ class LiteDramCore:
     family: str
     verilog: str = field(repr=False)
     ports: Mapping[str, Port] = field(repr=False)
-    registers: Mapping[str, int] = field(repr=False)
-    initialisation: tuple[RegisterWrite, ...] = field(repr=False)
 
     @property
     def data_bits(self) -> int:

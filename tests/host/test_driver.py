@@ -3,14 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from mla_hw.design import Design
 from mla_hw.errors import ConfigError, ToolError
-from mla_hw.golden.interpreter import Machine
 from mla_hw.host.driver import Driver
 from mla_hw.host.layers import layer_design
 from mla_hw.host.link import Link, LinkError
 from mla_hw.host.operation import perform
 from mla_hw.host.protocol import MAX_PAYLOAD, Space
-from mla_hw.program.image import Region
 from mla_hw.registers import COUNTERS, ErrorCode, register
 from tests.host.board import Board
 from tests.host.fake_core import CYCLES, FakeCore
@@ -120,45 +119,31 @@ def test_a_load_that_was_cut_off_is_done_again(design):
     assert perform(driver.load(design, regions=["rope"]), fake) == design.regions["rope"].size
 
 
-def with_second_layer(design):
-    """An image with another layer behind the first one: weights of its own, and a cache."""
-    weights, cache = design.regions["weights"], design.regions["cache"]
-    first = bytearray(design.image[weights.offset : weights.end])
-    first[7::97] = bytes(byte ^ 1 for byte in first[7::97])
-    places = {
-        "weights": Region(-(-cache.end // 128) * 128, weights.size),
-        "cache": Region(-(-(cache.end + 2 * weights.size) // 128) * 128, cache.size),
-    }
-    image = design.image + bytes(places["weights"].offset - len(design.image)) + first
-    regions = {name: {"offset": place.offset, "size": place.size} for name, place in places.items()}
-    scales = {**design.scales, "y": 2 * design.scales["y"]}
-    entry = {"layer": 3, "regions": regions, "scales": scales}
-    return replace(design, image=image, manifest={**design.manifest, "layers": [entry]})
-
-
-def test_layers_are_selected_by_base_registers(design, hidden):
-    both = with_second_layer(design)
-    second = layer_design(both, 3)
-    assert second.scales["y"] == 2 * design.scales["y"]
-    assert layer_design(both, None) is both
-    with pytest.raises(ConfigError, match=r"--layer: must be one that the image holds \(0, 3\)"):
-        layer_design(both, 1)
-    driver, fake = make(both)
-    prepare(driver, fake, both)
-    assert fake.memory[len(design.image) : len(both.image)] == both.image[len(design.image) :]
-    reference = Machine(second.core, second.program, second.memory, both.image, second.constants)
-    wanted = {"first": golden(design, hidden), "second": []}
-    for position, row in enumerate(hidden):
-        reference.write_hidden(row)
-        reference.run((position,))
-        wanted["second"].append(reference.y())
-    assert not np.array_equal(wanted["first"], wanted["second"])
-    for position, row in enumerate(hidden):
-        for name, layer in (("first", both), ("second", second)):
+def test_layers_are_selected_by_base_registers(layers_folder):
+    """Both layers of one image, in turns: each as if it were alone, with a cache of its own."""
+    image = Design.load(layers_folder)
+    with np.load(layers_folder.parent / "rows.npz") as rows:
+        x = rows["x"]
+    chosen = {number: layer_design(image, number) for number in image.layers}
+    hidden = {number: layer.quantize_hidden(x)[0] for number, layer in chosen.items()}
+    wanted = {number: golden(layer, hidden[number]) for number, layer in chosen.items()}
+    assert not np.array_equal(wanted[2], wanted[0])
+    driver, fake = make(image)
+    prepare(driver, fake, image)
+    for layer in chosen.values():
+        for name in ("program", "weights", "constants", "rope"):
+            place = slice(layer.regions[name].offset, layer.regions[name].end)
+            assert fake.memory[place] == image.image[place]
+    for position in range(len(x)):
+        for number, layer in chosen.items():
+            row = hidden[number][position]
             token = perform(driver.run_token(layer, row, (position,)), fake)
-            np.testing.assert_array_equal(token.y, wanted[name][position])
+            np.testing.assert_array_equal(token.y, wanted[number][position])
     starts = [weights for weights, _ in fake.core.runs]
-    assert starts == 3 * [design.regions["weights"].offset, second.regions["weights"].offset]
+    assert starts == 3 * [chosen[number].regions["weights"].offset for number in (2, 0)]
+    bases = register("base_program").address
+    programs = {value for address, value in fake.core.writes if address == bases}
+    assert programs == {image.regions["program"].offset}
 
 
 def test_a_core_with_another_hash_is_refused(design):

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from mla_hw.cli.run import print_run, run
+from mla_hw.design import Design
 from mla_hw.errors import ConfigError, ToolError
+from mla_hw.host.layers import layer_design
 from mla_hw.host.link import Link, LinkError
 from mla_hw.host.operation import perform
 from mla_hw.host.serial_port import SerialTransport
@@ -124,6 +126,34 @@ def test_run(core_folder, design, hidden, tmp_path, capsys, share):
     assert "tokens/s of the core alone at 50 MHz" in shown
     assert "saturated_pack" in shown
     assert ("requests repeated" in shown) == (share > 0)
+
+
+@pytest.mark.parametrize("layer", [None, 2, 0])
+def test_run_of_a_layer(layers_folder, tmp_path, layer):
+    """One of an image of two, the first by default, in its own scales."""
+    image = Design.load(layers_folder)
+    chosen = layer_design(image, layer)
+    with np.load(layers_folder.parent / "rows.npz") as rows:
+        x = rows["x"]
+    machine, wanted = chosen.machine(), []
+    for position, row in enumerate(chosen.quantize_hidden(x)[0]):
+        machine.write_hidden(row)
+        machine.run((position,))
+        wanted.append(machine.y())
+    np.savez(tmp_path / "rows.npz", x=x, y=np.array(wanted) * chosen.scales["y"])
+    fake = FakeLink()
+    fake.core = FakeCore(image, fake.memory)
+    with plugged(fake) as port:
+        report = run(layers_folder, port=port, layer=layer, hidden=tmp_path / "rows.npz", baud=BAUD)
+    np.testing.assert_array_equal(report.y_int, wanted)
+    assert report.layer == layer
+    assert report.relative_error_total == 0
+    assert report.load["bytes"] > sum(
+        region.size
+        for regions in image.memory.layers
+        for name, region in regions.items()
+        if name in ("weights", "constants")
+    )
 
 
 def test_run_compares_with_a_reference(core_folder, design, hidden, tmp_path):

@@ -2,7 +2,7 @@ import pytest
 
 from rtl_gen.axi import Response
 from rtl_gen.memory.controller_port import ControllerPort
-from rtl_gen.memory.litedram_core import RegisterWrite
+from mla_hw.host.controller import RegisterWrite
 from tests.axi_lite import read, write
 from tests.streams import simulate
 

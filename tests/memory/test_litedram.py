@@ -1,13 +1,16 @@
 # amaranth: UnusedElaboratable=no
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 
 import boards.litedram_core
 from boards import ExternalMemory, load_board
-from boards.litedram_core import generate_litedram
+from boards.litedram_core import board_controller, generate_litedram
+from mla_hw.cli.fpga_tools import find_yosys, run_tool
 from mla_hw.errors import ConfigError, ToolError
+from mla_hw.host.controller import Ddr3Phy
 from rtl_gen.memory.litedram import LiteDram
 from rtl_gen.verilog import emit_verilog
 from sim.memory_bench import MemorySimulation, Phase, chip_parameters
@@ -180,7 +183,7 @@ def test_initialisation_of_sdr():
     precharge, refresh, mode = 0b1011, 0b1101, 0b1111
     sent = [value for name, value in commands if name == "sdram_dfii_pi0_command"]
     assert sent == [precharge, precharge, refresh, refresh, mode]
-    assert commands[1] == ("sdram_dfii_control", 0b1110)
+    assert commands[0] == ("sdram_dfii_control", 0b1110)
     assert commands[-2:] == [("sdram_dfii_control", 1), ("ddrctrl_init_done", 1)]
     assert max(write.wait for write in core.initialisation) == 200 * CLOCK
 
@@ -189,7 +192,8 @@ def test_ddr3_leaves_the_initialisation_to_the_host():
     core = generate_litedram(DDR3, family="ecp5", clock_mhz=50, input_mhz=25)
     assert core.data_bits == 128
     text = emit_verilog(LiteDram(core, data_bits=128), name="memory")["memory.v"]
-    ports = ("controller__ar__valid", "user_clk", "user_rst", "locked", "input_clock")
+    ports = ("controller__ar__valid", "user_clk", "user_rst", "locked")
+    ports += ("input_clock", "input_reset")
     assert all(f" {port};" in text for port in ports)
     assert all(
         f"inout [{width}:0] ddram_{pad}" in text for pad, width in (("dq", 15), ("dqs_p", 1))
@@ -197,6 +201,38 @@ def test_ddr3_leaves_the_initialisation_to_the_host():
     assert core.registers["ddrctrl_init_done"] not in {w.address for w in core.initialisation[-1:]}
     narrow = generate_litedram(DDR3, family="ecp5", clock_mhz=50, data_bits=64)
     assert narrow.data_bits == 64
+
+
+@pytest.mark.synth
+@pytest.mark.parametrize("board", ["ecpix5-85f", "orangecrab-85f"])
+def test_ddr3_elaborates(board, tmp_path):
+    """Every cell is one of the ECP5, every wire has one driver, every pad is driven."""
+    core = board_controller(load_board(board))
+    texts = emit_verilog(LiteDram(core, data_bits=256), name="memory")
+    for name, text in (texts | {"core.v": core.verilog}).items():
+        (tmp_path / name).write_text(text)
+    sources = " ".join(["core.v", *texts])
+    (tmp_path / "check.ys").write_text(
+        "read_verilog -lib +/ecp5/cells_sim.v +/ecp5/cells_bb.v\n"
+        f"read_verilog {sources}\nhierarchy -check -top memory\nproc\ncheck -assert\n"
+    )
+    command, _ = find_yosys("check.ys")
+    run_tool(command, log=tmp_path / "check.log", name="yosys")
+
+
+def test_registers_of_ddr3():
+    core = board_controller(load_board("ecpix5-85f"))
+    assert core.phy == Ddr3Phy(
+        data_bits=16, phases=2, read_phase=0, write_phase=1, delays=8, bitslips=4
+    )
+    assert core.phy.lanes == 2
+    assert core_of()[0].phy is None
+    # Of two words the one at the lower address is the upper one.
+    first = core.registers["sdram_dfii_pi0_wrdata"] // 4 % 512
+    for word, part in ((first, "63:32"), (first + 1, "31:0")):
+        decoded = rf"_adr\[8:0\] == \d+'d{word}\)+ begin\s+(\w+_pi0_wrdata\d)_re <="
+        (name,) = re.findall(decoded, core.verilog)
+        assert f"_wrdata_storage[{part}] <= {name}_r;" in core.verilog
 
 
 def test_rejects_a_bus_that_is_narrower_than_the_core():

@@ -6,12 +6,10 @@ import numpy as np
 import pytest
 
 from boards import load_board
-from boards.top import BoardTop, board_top
+from boards.top import board_top
 from mla_hw.cli.generate import generate
 from mla_hw.design import Design, verilog_sources
 from mla_hw.golden.interpreter import Machine
-from rtl_gen.memory.on_chip_memory import OnChipMemory
-from rtl_gen.system import System
 from rtl_gen.verilog import emit_verilog, port_table
 from sim.board_bench import MODULE, BoardSimulation
 from sim.memory_bench import chip_parameters
@@ -70,6 +68,7 @@ def simulate_board(folder, design, top, controller=None, **options):
         sources=[*core, *(build / name for name in texts)],
         ports={name: entry["width"] for name, entry in port_table(top).items()},
         divisor=DIVISOR,
+        inverted_reset="rst" in top.active_low,
         **options,
     )
     simulation.build()
@@ -84,7 +83,7 @@ def test_ulx3s_with_its_sdram(tmp_path, make_design):
     chip = chip_parameters(
         controller, clock_mhz=board.core_mhz, column_bits=COLUMN_BITS[board.memory.part]
     )
-    models = ("ecp5.v", "ecp5_io.v", "ecp5_pll.v")
+    models = ("ecp5.v", "ecp5_io.v", "pll.v")
     found, wanted = simulate_board(tmp_path, design, top, controller, chip=chip, models=models)
     assert found["y"] == wanted
     assert found["errors"] == 0
@@ -96,14 +95,20 @@ def test_ulx3s_with_its_sdram(tmp_path, make_design):
     assert len({counters["cycles"] for counters in found["counters"]}) == TOKENS
 
 
-def test_memory_on_the_fpga(tmp_path, make_design):
-    """The same program from memory on the FPGA, as on the iCEBreaker."""
-    design = make_design("ulx3s-25f", multiplier="portable")
-    board = load_board("icebreaker")
-    memory = OnChipMemory(data_bits=8 * design.core.port_bytes, size=board.memory.size_bytes)
-    system = System(design.core, memory, divisor=DIVISOR, clock_hz=24_000_000)
-    found, wanted = simulate_board(tmp_path, design, BoardTop(system, board, pll=None))
+@pytest.mark.parametrize(
+    ("name", "models"),
+    [("crosslink-nx-evn", ("nexus.v", "pll.v"))],
+)
+def test_memory_on_the_fpga(tmp_path, make_design, name, models):
+    """A board without a memory chip: core, PLL and large RAM, buttons and light inverted."""
+    design, board = make_design(name), load_board(name)
+    top, controller = board_top(board, design.core, divisor=DIVISOR)
+    assert controller is None
+    assert board.top.active_low == ("rst", "led")
+    found, wanted = simulate_board(tmp_path, design, top, models=models)
     assert found["y"] == wanted
+    assert found["clock_hz"] == board.core_mhz * 1e6
+    assert found["traffic"]["repeated"] <= 1
     assert len(found["counters"]) == TOKENS
 
 

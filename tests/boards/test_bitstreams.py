@@ -1,0 +1,30 @@
+"""Whole boards with a small array: placed, routed and packed."""
+
+import pytest
+
+from mla_hw.cli.generate import generate
+from mla_hw.cli.synth import synth
+
+SMALL = {"rows": 1, "columns": 2}
+
+
+@pytest.mark.slow
+@pytest.mark.synth
+@pytest.mark.parametrize(
+    ("board", "bitstream", "head"),
+    [("ulx3s-25f", ".bit", b"LFE5U-25F"), ("crosslink-nx-evn", ".bit", b"LIFCL-40")],
+)
+def test_a_board_gets_its_bitstream(tmp_path, board, bitstream, head):
+    out = tmp_path / "core"
+    generate("tiny-v3", out=out, board=board, hardware=SMALL, context=64, image=False)
+    report = synth(out, place=True)
+    assert report.design == "board"
+    assert report.fits
+    assert report.timing_met == {1: True}, report.fmax_mhz
+    path = out / "build" / "synth" / f"{board}{bitstream}"
+    assert report.bitstream == str(path)
+    assert head in path.read_bytes()[:400]
+    # The parts around the core are there.
+    names = (path.parent / "netlist.json").read_text(encoding="utf-8")
+    assert "link" in names
+    assert report.dsp.used == report.cells.get("MULT18X18D", report.dsp.used)

@@ -1,0 +1,98 @@
+"""Tops of the boards: every port has its pin, every board its PLL and polarities."""
+
+import re
+
+import pytest
+
+from boards import list_boards, load_board
+from boards.top import board_top, top_pins
+from mla_hw.cli.families import find_family
+from mla_hw.errors import ConfigError
+from mla_hw.hardware import HardwareConfig
+from mla_hw.presets import find_preset
+from mla_hw.schedule import schedule_layer
+from rtl_gen.verilog import emit_verilog, port_table
+
+TOPS = [name for name in list_boards() if load_board(name).top]
+PLL_CELLS = {"ecp5": "EHXPLLL", "ice40": "SB_PLL40_PAD", "gowin": "rPLL", "nexus": "PLL"}
+
+
+def make_top(name):
+    board = load_board(name)
+    hardware = HardwareConfig.from_dict({
+        **board.hardware,
+        "rows": 1,
+        "columns": 2,
+        "activation_bytes": 4096,
+    })
+    core = schedule_layer(
+        find_preset("tiny-v3").config, hardware, multiplier=board.device.family
+    ).core
+    top, controller = board_top(board, core)
+    return board, top, controller, emit_verilog(top, name="board_top")["board_top.v"]
+
+
+@pytest.fixture(scope="module", params=TOPS)
+def made(request):
+    return make_top(request.param)
+
+
+def test_every_bit_of_every_port_has_a_pin_of_its_own(made):
+    board, top, controller, text = made
+    pins = top_pins(board, top)
+    sites = [pin.site for pin in pins.values()]
+    assert len(sites) == len(set(sites))
+    ports = {name: entry["width"] for name, entry in port_table(top).items()}
+    ports |= {name: int(high or 0) + 1 for high, name in INOUT.findall(text)}
+    bits = {
+        f"{name}[{bit}]" if width > 1 else name
+        for name, width in ports.items()
+        for bit in range(width)
+    }
+    # What the board has tied has no pin.
+    tied = {bit for bit in bits if re.fullmatch(r"pads__(cke|cs_n|dqm|reset_n)(\[\d+\])?", bit)}
+    assert bits - tied <= set(pins) <= bits
+    assert bool(controller) == (board.memory.kind in ("sdr", "ddr3"))
+
+
+INOUT = re.compile(r"^  inout (?:\[(\d+):0\] )?(\w+);", re.MULTILINE)
+
+
+def test_the_clock_is_made_where_it_has_to_be(made):
+    board, _, controller, text = made
+    cell = PLL_CELLS[board.device.family]
+    if board.memory.kind == "ddr3":
+        assert f" {cell} " not in text
+        assert cell in controller.verilog
+    else:
+        assert re.search(rf"^  {cell} #\(", text, re.MULTILINE)
+
+
+def test_buttons_and_lines_rest_where_nothing_is(made):
+    board, top, _, _ = made
+    pins = top_pins(board, top)
+    assert pins["rx"].pull == "up"
+    assert pins["rst"].pull == ("up" if "rst" in board.top.active_low else "down")
+    text = find_family(board).constrain(pins, board.clock_mhz)
+    for port, pin in pins.items():
+        assert port in text
+        assert pin.site in text
+
+
+def test_memory_pins_of_ddr3_are_set_for_it():
+    board, top, *_ = make_top("orangecrab-85f")
+    pins = top_pins(board, top)
+    assert pins["pads__a[0]"].standard == "SSTL135_I"
+    assert pins["pads__clk_p"].standard == pins["ddram_dqs_p[1]"].standard == "SSTL135D_I"
+    assert pins["ddram_dqs_p[0]"].options["DIFFRESISTOR"] == "100"
+    assert pins["ddram_dq[3]"].options == {"SLEWRATE": "FAST", "TERMINATION": "75"}
+    assert pins["high[0]"].site == "K16"
+    text = find_family(board).constrain(pins, board.clock_mhz)
+    assert 'IOBUF PORT "ddram_dqs_p[0]" IO_TYPE=SSTL135D_I SLEWRATE=FAST TERMINATION=OFF' in text
+
+
+def test_a_board_without_pins_has_no_top():
+    board = load_board("lfe5u-85f-512m")
+    core = schedule_layer(find_preset("tiny-v3").config, HardwareConfig()).core
+    with pytest.raises(ConfigError, match="has no pins for a top"):
+        board_top(board, core)
