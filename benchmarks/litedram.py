@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import mla_hw
-from benchmarks.report import OUTPUT, caption, commit, grouped, markdown, say
+from benchmarks.report import LITEDRAM, caption, commit, grouped, markdown, say
 from boards import Board, load_board
 from boards.litedram_core import generate_litedram
 from mla_hw.cli.hidden_rows import HiddenRows
@@ -43,7 +43,6 @@ from sim.simulators import SIMULATORS
 from sim.simulators import tool_versions as simulator_versions
 from tests.reference_cases import load_case, write_case
 
-LITEDRAM = OUTPUT.with_name("litedram.json")
 BOARD = "ulx3s-25f"
 #: Bytes of a stream.
 SIZE = 64 * 1024
@@ -350,8 +349,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--output", type=Path, default=LITEDRAM)
     parser.add_argument("--sim", choices=SIMULATORS, default=SIMULATORS[0])
     options = parser.parse_args(arguments)
-    # In their usual place figures are of a commit, as those of the other benchmarks.
-    measured = commit(OUTPUT if options.output == LITEDRAM else options.output)
+    measured = commit(options.output)
     results: dict[str, Any] = {"programs": {}}
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)

@@ -15,6 +15,7 @@ __all__ = [
     "BOARDS_PAGE",
     "COMPARISON",
     "LINE_WIDTH",
+    "LITEDRAM",
     "MARKS",
     "OUTPUT",
     "README",
@@ -35,6 +36,8 @@ OUTPUT = Path(__file__).parent / "results.json"
 COMPARISON = OUTPUT.with_name("compare.json")
 LINE_WIDTH = 120
 README = Path(__file__).parents[1] / "README.md"
+#: Of ``benchmarks/litedram.py``.
+LITEDRAM = OUTPUT.with_name("litedram.json")
 #: Of ``benchmarks/boards.py``, with the page of its tables.
 BOARDS = README.with_name("boards") / "results.json"
 BOARDS_PAGE = README.with_name("docs") / "boards.md"
@@ -58,7 +61,7 @@ def commit(output: Path) -> str:
         When other files differ from it and the figures would go to their usual place.
     """
     root = README.parent
-    written = (README, OUTPUT, COMPARISON, BOARDS, BOARDS_PAGE)
+    written = (README, OUTPUT, COMPARISON, LITEDRAM, BOARDS, BOARDS_PAGE)
     own = [f":(exclude){path.relative_to(root)}" for path in written]
 
     def git(*arguments: str) -> str:
@@ -68,7 +71,7 @@ def commit(output: Path) -> str:
         return result.stdout.strip()
 
     changed = git("status", "--porcelain", "--", ".", *own)
-    if changed and output in {OUTPUT, COMPARISON, BOARDS}:
+    if changed and output in {OUTPUT, COMPARISON, LITEDRAM, BOARDS}:
         raise MlaHwError(
             "figures are of a commit: commit what has changed, or give another --output"
         )

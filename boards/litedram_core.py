@@ -36,6 +36,9 @@ PARTS: Mapping[str, Mapping[str, str]] = {
         "MT41K512M16": "MT41K512M16",
     },
 }
+#: tRFC of JESD79-3 by the chip's size, in nanoseconds; LiteDRAM has that of DDR3-1600 in cycles,
+#: which on a slower bus lasts up to 2 µs.
+_REFRESH_NS = {"MT41K64M16": 110, "MT41K128M16": 160, "MT41K256M16": 260, "MT41K512M16": 350}
 _FAMILIES = {"sdr": ("ecp5", "gowin"), "ddr3": ("ecp5",)}
 #: Data sheets ask for 100 or 200 µs with a stable clock before the first command; DDR3 SDRAM has to
 #: be held in reset so long.
@@ -115,7 +118,9 @@ def generate_litedram(
     }
     if memory.kind == "ddr3":
         config |= {"init_clk_freq": _DDR3_INIT_CLOCK, **_DDR3_ELECTRICAL}
-    result = _run({"name": _NAME, "family": family, "config": config, "timings": timings or {}})
+    refresh = {"tRFC": (None, _REFRESH_NS[memory.part])} if memory.kind == "ddr3" else {}
+    settings = {"name": _NAME, "family": family, "config": config}
+    result = _run({**settings, "timings": {**refresh, **(timings or {})}})
     verilog = _tidy(result["verilog"], memory)
     return LiteDramCore(
         name=_NAME,

@@ -67,6 +67,8 @@ def _module(name: str, changes: Mapping[str, Any], clock: float) -> Any:
         raise ValueError(f"timings must be of {', '.join(names)}, not {', '.join(sorted(unknown))}")
     cls: Any = _MODULES.get(name) or getattr(litedram.modules, name)
     speed = {key: getattr(cls.speedgrade_timings["default"], key) for key in names} | dict(changes)
+    # JSON has no tuples.
+    speed = {key: tuple(item) if isinstance(item, list) else item for key, item in speed.items()}
     technology = {
         key: getattr(cls.technology_timings, key) for key in litedram.modules._technology_timings
     }

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 from mla_hw.errors import ConfigError
 
@@ -59,6 +60,11 @@ class CoreBench:
         Groups of further signals for the wave viewer: names and widths.
     """
 
+    #: Module of the memory, with the ports and parameters of ``sim/models/axi_memory.v``, and the
+    #: words in it.
+    memory: ClassVar[str] = "axi_memory"
+    storage: ClassVar[str] = "memory.data"
+
     ports: Mapping[str, Port]
     memory_bytes: int
     start: str = "dispatcher.clear"
@@ -87,6 +93,8 @@ class CoreBench:
         """Return the module; its name is :data:`TOP`."""
         return _TEMPLATE.format(
             top=TOP,
+            memory=self.memory,
+            storage=self.storage,
             control_ports="".join(self._control_ports()),
             wires="".join(self._wires()),
             connections=",\n".join(f"        .{name}({name})" for name in self.ports),
@@ -187,7 +195,7 @@ module {top} (
     wire halt = {halt};
     wire [63:0] now = start ? 64'd0 : cycle;
 
-    axi_memory #(
+    {memory} #(
         .ADDRESS_BITS({address_bits}), .DATA_BITS({data_bits}), .WORDS({words})
     ) memory (
         .clk(clk),
@@ -223,8 +231,8 @@ module {top} (
         overtime <= !rst && !arm && (overtime || now >= limit);
         if (rst) token <= 0;
         else begin
-            if (load) $readmemh($sformatf("patch_%0d.hex", token), memory.data);
-            if (flip) memory.data[flip_word] <= memory.data[flip_word] ^ flip_mask;
+            if (load) $readmemh($sformatf("patch_%0d.hex", token), {storage});
+            if (flip) {storage}[flip_word] <= {storage}[flip_word] ^ flip_mask;
             if (dump) begin
 {dumps}\
                 $fdisplay(log, "end_of_token %0d", token);

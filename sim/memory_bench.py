@@ -16,9 +16,18 @@ from rtl_gen.memory.litedram_core import LiteDramCore
 from rtl_gen.verilog import emit_verilog, port_table
 from sim.steps import build_step, test_step
 
-__all__ = ["MemorySimulation", "Phase", "chip_parameters"]
+__all__ = [
+    "MODELS",
+    "MemorySimulation",
+    "Phase",
+    "broken_rules",
+    "chip_parameters",
+    "instances",
+    "signal_range",
+]
 
-_MODELS = Path(__file__).resolve().parent / "models"
+#: Where the models of memories and cells are.
+MODELS = Path(__file__).resolve().parent / "models"
 _TOP = "bench"
 _MEMORY = "memory_side"
 _BROKEN = re.compile(r"^sdram error: cycle \d+: (.*)$", re.MULTILINE)
@@ -34,6 +43,46 @@ def chip_parameters(core: LiteDramCore, *, clock_mhz: float, column_bits: int) -
         "ROW_BITS": pads["a"].width,
         "COLUMN_BITS": column_bits,
     }
+
+
+def broken_rules(log: Path) -> list[str]:
+    """Return what the chip has said in a simulation's log of every rule that was broken."""
+    return _BROKEN.findall(log.read_text(encoding="utf-8", errors="replace"))
+
+
+def instances(memory: LiteDram, name: str, chip: Mapping[str, int]) -> list[str]:
+    """Return Verilog that joins a memory side and its chip.
+
+    The other ports of the memory side, and the chip's ``errors``, are signals of these names.
+
+    Parameters
+    ----------
+    memory : LiteDram
+    name : str
+        Its module.
+    chip : mapping of str to int
+        Parameters of ``sim/models/sdram.v``.
+    """
+    table = port_table(memory)
+    pins = ("clk", "cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm")
+    connections = [f".{pin}(pads__{pin})" for pin in pins]
+    connections += [".dq(sdram_dq)", ".errors(errors)"]
+    parameters = ", ".join(f".{key}({value})" for key, value in chip.items())
+    return [
+        *(
+            f"    wire {signal_range(int(entry['width']))}{port};"
+            for port, entry in table.items()
+            if port.startswith("pads__")
+        ),
+        f"    wire {signal_range(memory.core.pads['dq'].width)}sdram_dq;",
+        f"    {name} memory ({', '.join(f'.{port}({port})' for port in [*table, 'sdram_dq'])});",
+        f"    sdram #({parameters}) chip ({', '.join(connections)});",
+    ]
+
+
+def signal_range(width: int) -> str:
+    """Return the range of a signal in Verilog, with a space behind it."""
+    return f"[{width - 1}:0] " if width > 1 else ""
 
 
 @dataclass(kw_only=True)
@@ -95,7 +144,7 @@ class MemorySimulation:
         for name, text in texts.items():
             (self.folder / name).write_text(text, encoding="utf-8")
         sources = [self.folder / name for name in texts]
-        sources += [_MODELS / name for name in (f"{self.core.family}_io.v", "sdram.v")]
+        sources += [MODELS / name for name in (f"{self.core.family}_io.v", "sdram.v")]
         build_step(self.folder, self.simulator, _TOP, sources)
 
     def run(self, phases: Sequence[Phase], *, seed: int = 0) -> Any:
@@ -113,31 +162,19 @@ class MemorySimulation:
         result = self.folder / "result.json"
         result.unlink(missing_ok=True)
         test_step(self.folder, self.simulator, _TOP, "sim.memory_tests")
-        log = (self.folder / "test.log").read_text(encoding="utf-8", errors="replace")
-        broken = _BROKEN.findall(log)
+        broken = broken_rules(self.folder / "test.log")
         return json.loads(result.read_text(encoding="utf-8")) | {"broken": broken}
 
     def _top(self, memory: LiteDram) -> str:
         """Return the Verilog of the top: ports of the bus, and the chip."""
-        ports, wires, connections = [], [], []
-        table = port_table(memory)
-        for name, entry in table.items():
-            width = int(entry["width"])
-            size = f"[{width - 1}:0] " if width > 1 else ""
-            connections.append(f".{name}({name})")
-            if name.startswith("pads__"):
-                wires.append(f"    wire {size}{name};")
-            else:
-                ports.append(f"    {entry['direction']} {size}{name}")
-        pins = ("clk", "cke", "cs_n", "ras_n", "cas_n", "we_n", "ba", "a", "dqm")
-        chip = [f".{pin}(pads__{pin})" for pin in pins] + [".dq(sdram_dq)", ".errors(errors)"]
-        parameters = ", ".join(f".{name}({value})" for name, value in self.chip.items())
+        ports = [
+            f"    {entry['direction']} {signal_range(int(entry['width']))}{name}"
+            for name, entry in port_table(memory).items()
+            if not name.startswith("pads__")
+        ]
         lines = [
             f"module {_TOP} (\n" + ",\n".join([*ports, "    output [31:0] errors"]) + "\n);",
-            *wires,
-            f"    wire [{self.core.pads['dq'].width - 1}:0] sdram_dq;",
-            f"    {_MEMORY} memory ({', '.join([*connections, '.sdram_dq(sdram_dq)'])});",
-            f"    sdram #({parameters}) chip ({', '.join(chip)});",
+            *instances(memory, _MEMORY, self.chip),
             "endmodule\n",
         ]
         return "\n".join(lines)

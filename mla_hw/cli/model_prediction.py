@@ -4,11 +4,11 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from mla_hw.analysis.report import Prediction
+from mla_hw.cli.board_memory import memory_timing
 from mla_hw.compile_layer import instruction_phases, plan_layer
 from mla_hw.config import ModelConfig
 from mla_hw.cycles.breakdown import array_breakdown
 from mla_hw.cycles.predict import predict
-from mla_hw.cycles.sdram import SdramTiming
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
 
@@ -65,18 +65,13 @@ def _predict(
     # The outer packages are not loaded before they are needed.
     from mla_hw.cli.generate import fitting_groups
 
-    multiplier, groups, sdram, size = "portable", None, None, None
+    multiplier, groups, size = "portable", None, None
+    latency, sdram = NOMINAL_LATENCY, None
     try:
         if board is not None:
             multiplier, size = board.device.family, board.memory.size_bytes
             groups = fitting_groups(config, hardware, board, 1, scheme)
-            sdram = SdramTiming.of(
-                part=board.memory.part,
-                width_bits=board.memory.width_bits,
-                clock_mhz=board.memory.clock_mhz,
-                core_mhz=clock_mhz or board.core_mhz,
-                port_bytes=hardware.port_bytes,
-            )
+            latency, sdram = memory_timing(board, hardware.port_bytes, clock_mhz)
         schedule, program, memory = plan_layer(
             config,
             hardware,
@@ -89,9 +84,7 @@ def _predict(
         )
     except (CapacityError, ConfigError) as error:
         return Prediction(scheme=scheme, context=context, cycles={}, reasons={}, missing=str(error))
-    timeline = predict(
-        program, schedule.core, memory, context, latency=NOMINAL_LATENCY, sdram=sdram
-    )
+    timeline = predict(program, schedule.core, memory, context, latency=latency, sdram=sdram)
     phases = instruction_phases(schedule, program)
     reasons = array_breakdown(program, schedule.core, phases, timeline)
     return Prediction(

@@ -1,8 +1,9 @@
-"""Timing of an SDR SDRAM behind a simple controller, as ``--memory dram`` simulates it.
+"""Timing of an SDR SDRAM behind a controller like LiteDRAM, as ``--memory dram`` simulates it.
 
 Bursts are served one after the other in the order in which they are accepted. The controller leaves
-rows open, keeps the data pins busy across bursts of open rows, and refreshes all banks when the
-interval is over. ``sim/models/axi_memory.v`` does the same, cycle by cycle.
+rows open, keeps the data pins busy across bursts of an open row, lets a bank run empty before it
+serves another one, and refreshes all banks when the interval is over. ``sim/models/axi_memory.v``
+does the same, cycle by cycle.
 
 Time is counted in ticks, of which core and memory cycle have whole numbers.
 """
@@ -16,9 +17,10 @@ from mla_hw.errors import ConfigError
 
 __all__ = ["PARTS", "Sdram", "SdramTiming"]
 
-#: Micron's data sheet of the 256 Mb SDR SDRAM, MT48LC16M16A2 in speed grade -75: nanoseconds,
-#: latency at up to 100 MHz in cycles, columns of a row, and banks. All rows once in 64 ms.
+#: Nanoseconds, latency in cycles, columns of a row, banks; words that the pins move in a cycle, and
+#: cycles of the bus in one of the controller. All rows once in 64 ms.
 PARTS: Mapping[str, Mapping[str, float]] = {
+    # Micron's data sheet of the 256 Mb SDR SDRAM, MT48LC16M16A2 in speed grade -75, up to 100 MHz.
     "MT48LC16M16": {
         "t_rp": 20,
         "t_rcd": 20,
@@ -28,10 +30,63 @@ PARTS: Mapping[str, Mapping[str, float]] = {
         "cas_latency": 2,
         "columns": 512,
         "banks": 4,
-    }
+        "words": 1,
+        "ratio": 1,
+    },
+    # ESMT's 64 Mb, 2M × 32, as LiteDRAM has it.
+    "M12L64322A": {
+        "t_rp": 15,
+        "t_rcd": 15,
+        "t_rfc": 55,
+        "t_wr": 15,
+        "t_refi": 64e6 / 4096,
+        "cas_latency": 2,
+        "columns": 256,
+        "banks": 4,
+        "words": 1,
+        "ratio": 1,
+    },
+    # Etron's 64 Mb, 2M × 32, as in boards/litedram_driver.py.
+    "EM638325": {
+        "t_rp": 21,
+        "t_rcd": 21,
+        "t_rfc": 70,
+        "t_wr": 30,
+        "t_refi": 64e6 / 4096,
+        "cas_latency": 2,
+        "columns": 256,
+        "banks": 4,
+        "words": 1,
+        "ratio": 1,
+    },
+    # Micron's data sheet of the 4 Gb DDR3L SDRAM; the latency is that of LiteDRAM's PHY of an ECP5,
+    # whose controller has one cycle for two of the bus.
+    "MT41K256M16": {
+        "t_rp": 13.75,
+        "t_rcd": 13.75,
+        "t_rfc": 260,
+        "t_wr": 15,
+        "t_refi": 64e6 / 8192,
+        "cas_latency": 13,
+        "columns": 1024,
+        "banks": 8,
+        "words": 4,
+        "ratio": 2,
+    },
 }
-#: Memory cycles from an accepted address to the first command.
-_COMMAND_CYCLES = 2
+# What the controller takes in memory cycles: LiteDRAM with its chip in `benchmarks/litedram.py`.
+#: From an accepted address to the first command. What the data take from the pins to the core is in
+#: it as well, because no other burst waits for that.
+_COMMAND_CYCLES = 7
+#: From the last command of a bank to the first one of another bank, beyond the cycle that there is
+#: between any two.
+_BANK_CYCLES = 3
+#: Until it is seen that the row of a command is closed.
+_ROW_CYCLES = 1
+#: Until all banks have stopped for a refresh and go on after it.
+_REFRESH_CYCLES = 4
+#: From reads to writes and back.
+_TURN_CYCLES = 4
 #: Ticks of a cycle at 1 MHz of the other clock: a clock in kHz is a whole number.
 _TICKS = 1000
 
@@ -69,7 +124,9 @@ class SdramTiming:
     def of(
         cls, *, part: str, width_bits: int, clock_mhz: float, core_mhz: float, port_bytes: int
     ) -> "SdramTiming":
-        """Work out the timing of a part at a clock.
+        """Work out the timing of a part at a clock, that of its bus.
+
+        Cycles of the memory are those of its controller.
 
         Raises
         ------
@@ -81,6 +138,7 @@ class SdramTiming:
                 f"--memory: dram needs a part that is known ({', '.join(PARTS)}), not {part}"
             )
         values = PARTS[part]
+        clock_mhz /= values["ratio"]
 
         def cycles(name: str) -> int:
             return math.ceil(values[name] * clock_mhz / 1000 - 1e-9)
@@ -88,7 +146,7 @@ class SdramTiming:
         return cls(
             core_ticks=round(clock_mhz * _TICKS),
             memory_ticks=round(core_mhz * _TICKS),
-            beat_cycles=max(1, 8 * port_bytes // width_bits),
+            beat_cycles=max(1, math.ceil(8 * port_bytes / (width_bits * values["words"]))),
             precharge=cycles("t_rp"),
             activate=cycles("t_rcd"),
             cas=int(values["cas_latency"]),
@@ -99,18 +157,28 @@ class SdramTiming:
             banks=int(values["banks"]),
         )
 
+    @property
+    def opening(self) -> int:
+        """Memory cycles by which a command waits for a row to be opened."""
+        return self.activate + _ROW_CYCLES
+
+    @property
+    def pause(self) -> int:
+        """Memory cycles that a refresh takes."""
+        return self.precharge + self.refresh + _REFRESH_CYCLES
+
     def plusargs(self) -> list[str]:
         """Return the arguments of ``sim/models/axi_memory.v``."""
         values: dict[str, Any] = {
             "core": self.core_ticks,
-            "cycle": self.memory_ticks,
             "beat": self.beat_cycles * self.memory_ticks,
             "command": _COMMAND_CYCLES * self.memory_ticks,
+            "bank": _BANK_CYCLES * self.memory_ticks,
             "rp": self.precharge * self.memory_ticks,
-            "rcd": self.activate * self.memory_ticks,
+            "open": self.opening * self.memory_ticks,
             "cl": self.cas * self.memory_ticks,
-            "rfc": self.refresh * self.memory_ticks,
-            "wr": self.write_recovery * self.memory_ticks,
+            "pause": self.pause * self.memory_ticks,
+            "turn": (self.write_recovery + _TURN_CYCLES) * self.memory_ticks,
             "refi": self.interval * self.memory_ticks,
             "page": self.page_bytes,
             "banks": self.banks,
@@ -132,6 +200,7 @@ class Sdram:
         self.timing = timing
         self.beat_bytes = beat_bytes
         self._rows: dict[int, int] = {}  # open row by bank
+        self._bank = 0  # of the last command
         self._command = 0  # earliest next command
         self._pins = 0  # data pins are free
         self._refresh = timing.interval * timing.memory_ticks
@@ -149,19 +218,21 @@ class Sdram:
         beats : int
         """
         timing, tick = self.timing, self.timing.memory_ticks
+        row, bank = divmod(beat * self.beat_bytes // timing.page_bytes, timing.banks)
+        if bank != self._bank:
+            self._bank, self._command = bank, self._command + _BANK_CYCLES * tick
         command = max(cycle * timing.core_ticks + _COMMAND_CYCLES * tick, self._command)
         if command >= self._refresh:
             # Those before have found the memory idle.
             interval = timing.interval * tick
             self._refresh += (command - self._refresh) // interval * interval
-            pause = (timing.precharge + timing.refresh) * tick
+            pause = timing.pause * tick
             command = max(command, max(self._refresh, self._command) + pause)
             self._refresh += interval
             self._rows.clear()
-        row, bank = divmod(beat * self.beat_bytes // timing.page_bytes, timing.banks)
         open_row = self._rows.get(bank)
         if open_row != row:
-            command += timing.activate * tick
+            command += timing.opening * tick
             if open_row is not None:
                 command += timing.precharge * tick
             self._rows[bank] = row

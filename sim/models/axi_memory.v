@@ -11,10 +11,9 @@
 // and W, three of four offer a beat or a response, and latencies are 1 to 64 cycles. One draw per
 // cycle, whatever happens: the sequence depends on nothing but S.
 // With +dram_core=… and the other +dram_… (SDR SDRAM) beats and responses are due as
-// mla_hw/cycles/sdram.py says, in ticks: a core cycle has dram_core of them, a memory cycle
-// dram_cycle. Bursts are served in the order in which they are complete (a read with its address, a
-// write with its last beat); a row stays open until another one of its bank is needed or until the
-// refresh, for which all banks are closed.
+// mla_hw/cycles/sdram.py says, in ticks: a core cycle has dram_core of them. Bursts are served in the
+// order in which they are complete (a read with its address, a write with its last beat); a row stays
+// open until another one of its bank is needed or until the refresh, for which all banks are closed.
 //
 // Beats from refuse_first to refuse_last (byte addresses) are answered with SLVERR while `refuse` is
 // high, those beyond the memory with DECERR; neither is written.
@@ -63,20 +62,20 @@ module axi_memory #(
 
     integer latency;
     reg [31:0] seed;
-    integer dram_core, dram_cycle, dram_beat, dram_command, dram_rp, dram_rcd, dram_cl;
-    integer dram_rfc, dram_wr, dram_refi, dram_page, dram_banks;
+    integer dram_core, dram_beat, dram_command, dram_bank, dram_rp, dram_open, dram_cl;
+    integer dram_pause, dram_turn, dram_refi, dram_page, dram_banks;
     initial begin
         if (!$value$plusargs("memory_latency=%d", latency)) latency = 32;
         if (!$value$plusargs("memory_seed=%d", seed)) seed = 0;
         if (!$value$plusargs("dram_core=%d", dram_core)) dram_core = 0;
-        if (!$value$plusargs("dram_cycle=%d", dram_cycle)) dram_cycle = 0;
         if (!$value$plusargs("dram_beat=%d", dram_beat)) dram_beat = 0;
         if (!$value$plusargs("dram_command=%d", dram_command)) dram_command = 0;
+        if (!$value$plusargs("dram_bank=%d", dram_bank)) dram_bank = 0;
         if (!$value$plusargs("dram_rp=%d", dram_rp)) dram_rp = 0;
-        if (!$value$plusargs("dram_rcd=%d", dram_rcd)) dram_rcd = 0;
+        if (!$value$plusargs("dram_open=%d", dram_open)) dram_open = 0;
         if (!$value$plusargs("dram_cl=%d", dram_cl)) dram_cl = 0;
-        if (!$value$plusargs("dram_rfc=%d", dram_rfc)) dram_rfc = 0;
-        if (!$value$plusargs("dram_wr=%d", dram_wr)) dram_wr = 0;
+        if (!$value$plusargs("dram_pause=%d", dram_pause)) dram_pause = 0;
+        if (!$value$plusargs("dram_turn=%d", dram_turn)) dram_turn = 0;
         if (!$value$plusargs("dram_refi=%d", dram_refi)) dram_refi = 0;
         if (!$value$plusargs("dram_page=%d", dram_page)) dram_page = 1;
         if (!$value$plusargs("dram_banks=%d", dram_banks)) dram_banks = 1;
@@ -114,7 +113,7 @@ module axi_memory #(
     wire random = seed != 0;
     wire dram = dram_core != 0;
 
-    // SDRAM: what is earliest, and the open row of each bank.
+    // SDRAM: what is earliest, the open row of each bank, and the bank of the last burst.
     localparam BANKS = 16;
     reg [63:0] dram_next, dram_free, dram_refresh, command, pins;
     reg [63:0] row, rows[0:BANKS-1];
@@ -124,27 +123,30 @@ module axi_memory #(
     // Serves a burst that is complete in this cycle: `pins` is the tick in which its data begin.
     task serve(input [ADDRESS_BITS-1:0] where, input [8:0] beats, input write);
         begin
+            row = where / dram_page / dram_banks;
+            if (where / dram_page % dram_banks != bank) begin
+                bank = where / dram_page % dram_banks;
+                dram_next = dram_next + dram_bank;
+            end
             command = now * dram_core + dram_command;
             if (dram_next > command) command = dram_next;
             if (command >= dram_refresh) begin
                 // Those before have found the memory idle.
                 dram_refresh = dram_refresh + (command - dram_refresh) / dram_refi * dram_refi;
-                pins = (dram_refresh > dram_next ? dram_refresh : dram_next) + dram_rp + dram_rfc;
+                pins = (dram_refresh > dram_next ? dram_refresh : dram_next) + dram_pause;
                 if (pins > command) command = pins;
                 dram_refresh = dram_refresh + dram_refi;
                 open = 0;
             end
-            row = where / dram_page / dram_banks;
-            bank = where / dram_page % dram_banks;
             if (!open[bank] || rows[bank] != row) begin
-                command = command + dram_rcd + (open[bank] ? dram_rp : 0);
+                command = command + dram_open + (open[bank] ? dram_rp : 0);
                 open[bank] = 1;
                 rows[bank] = row;
             end
             pins = command + (write ? 0 : dram_cl);
             if (dram_free > pins) pins = dram_free;
             dram_free = pins + beats * dram_beat;
-            dram_next = write ? dram_free + dram_wr : dram_free - dram_cl;
+            dram_next = write ? dram_free + dram_turn : dram_free - dram_cl;
         end
     endtask
 
@@ -167,6 +169,7 @@ module axi_memory #(
             dram_free = 0;
             dram_refresh = dram_refi;
             open = 0;
+            bank = 0;
             ar_in = 0;
             ar_out = 0;
             aw_in = 0;

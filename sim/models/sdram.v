@@ -8,8 +8,9 @@
 // Times are in picoseconds; the clock's period is PERIOD, whatever the simulator's time is. A broken
 // rule is printed, once each, and counted in `errors`.
 //
-// A word has the address {row, bank, column} in `data`. +sdram_image=FILE is read at the start
-// ($readmemh); what has never been written is unknown.
+// A word has the address {row, bank, column}. An entry of `data` has PACK words, the lowest address
+// in its lowest bits, so that files of a wider bus can be read into it. +sdram_image=FILE is read at
+// the start ($readmemh); what has never been written is unknown.
 module sdram #(
     parameter PERIOD = 12500,
     parameter WIDTH = 16,
@@ -17,6 +18,7 @@ module sdram #(
     parameter ROW_BITS = 13,
     parameter COLUMN_BITS = 9,
     parameter WORDS = 1 << (BANK_BITS + ROW_BITS + COLUMN_BITS),  // that there is room for
+    parameter PACK = 1,  // divides WORDS
     parameter T_POWER_UP = 100_000_000,
     parameter T_RCD = 20_000,
     parameter T_RP = 20_000,
@@ -48,7 +50,7 @@ module sdram #(
         WRITE = 3'b100, READ = 3'b101, TERMINATE = 3'b110;
     localparam RULES = 24;
 
-    reg [WIDTH-1:0] data[0:WORDS-1];
+    reg [PACK*WIDTH-1:0] data[0:WORDS/PACK-1];
     reg [8*256-1:0] image;
 
     reg [63:0] now;  // in clock cycles
@@ -253,11 +255,11 @@ module sdram #(
                 rule(20, !drives, "chip and controller drive the data pins");
                 rule(21, ^dqm !== 1'bx, "unknown mask");
                 for (i = 0; i < BYTES; i = i + 1)
-                    if (dqm[i] === 1'b0) data[word][8*i+:8] = dq[8*i+:8];
+                    if (dqm[i] === 1'b0) data[word/PACK][word%PACK*WIDTH+8*i+:8] = dq[8*i+:8];
                 written[bank] = now;
             end else begin
                 out_valid[cas-1] = 1;
-                out_data[cas-1] = data[word];
+                out_data[cas-1] = data[word/PACK][word%PACK*WIDTH+:WIDTH];
             end
             column = (column & ~wrap) | ((column + 1'b1) & wrap);
             left = left - 1;
