@@ -15,6 +15,8 @@ from mla_hw.tensor_file import SCALE_SUFFIX, TensorFolder
 
 __all__ = [
     "LayerWeights",
+    "check_layer",
+    "load_config",
     "load_layer",
     "load_model",
     "random_layer",
@@ -157,11 +159,9 @@ def load_layer(path: str | Path, layer: int = 0) -> LayerWeights:
         or type or not finite, and for biases.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        raise CheckpointError(f"{folder}: is not a folder with config.json and safetensors")
-    config = ModelConfig.from_file(folder / "config.json")
+    config = _read_config(folder)
     block = fp8_block(read_json_object(folder / "config.json", ConfigError))
-    _check_layer(layer, config, str(folder))
+    check_layer(layer, config, folder)
     source = TensorFolder(folder)
     prefix = source.common_prefix(tuple(prefix.format(layer) for prefix in _PREFIXES))
     shapes = tensor_shapes(config)
@@ -204,6 +204,18 @@ def resolve_model(name_or_path: str | Path) -> Path | Preset:
     )
 
 
+def load_config(name_or_path: str | Path) -> ModelConfig:
+    """Read the configuration of a checkpoint folder, or return that of a preset.
+
+    Raises
+    ------
+    MlaHwError
+        As :func:`resolve_model` and :func:`load_layer`.
+    """
+    model = resolve_model(name_or_path)
+    return _read_config(model) if isinstance(model, Path) else model.config
+
+
 def load_model(name_or_path: str | Path, *, layer: int = 0, seed: int = 0) -> LayerWeights:
     """Load a layer of a checkpoint folder, or draw one of a preset's shape from `seed`.
 
@@ -215,16 +227,33 @@ def load_model(name_or_path: str | Path, *, layer: int = 0, seed: int = 0) -> La
     model = resolve_model(name_or_path)
     if isinstance(model, Path):
         return load_layer(model, layer)
-    _check_layer(layer, model.config, model.name)
+    check_layer(layer, model.config, model.name)
     return random_layer(model.config, check_count("--seed:", seed), layer)
 
 
-def _check_layer(layer: int, config: ModelConfig, model: str) -> None:
+def check_layer(
+    layer: int, config: ModelConfig, model: str | Path, option: str = "--layer"
+) -> None:
+    """Refuse a number that is none of the model's layers.
+
+    Raises
+    ------
+    ConfigError
+        If it is no number; names the option.
+    CheckpointError
+        If there is no such layer; names the option, the last layer and the model.
+    """
     last = config.num_hidden_layers - 1
-    if check_count("--layer:", layer) > last:
+    if check_count(f"{option}:", layer) > last:
         raise CheckpointError(
-            f"--layer: must be from 0 to {last}, the last one of {model}, not {layer}"
+            f"{option}: must be from 0 to {last}, the last one of {model}, not {layer}"
         )
+
+
+def _read_config(folder: Path) -> ModelConfig:
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: is not a folder with config.json and safetensors")
+    return ModelConfig.from_file(folder / "config.json")
 
 
 def _root(count: int) -> np.float32:

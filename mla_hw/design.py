@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -15,8 +15,15 @@ from mla_hw.errors import ConfigError, MlaHwError
 from mla_hw.fields import read_json_object
 from mla_hw.golden.interpreter import Machine
 from mla_hw.graph import MLA_SCHEMES
-from mla_hw.hardware import CoreConfig, HardwareConfig
-from mla_hw.program.image import MemoryMap, Region, TensorPlace
+from mla_hw.hardware import BURST_BEATS, CoreConfig, HardwareConfig
+from mla_hw.program.image import (
+    LAYER_REGIONS,
+    REGIONS,
+    MemoryMap,
+    Region,
+    TensorPlace,
+    place_regions,
+)
 from mla_hw.program.instructions import FIELDS, INSTRUCTIONS
 from mla_hw.program.program import Program
 from mla_hw.quant.quantize import quantize_hidden
@@ -37,6 +44,9 @@ MANIFEST_FORMAT = 3
 class Design:
     """What simulation and reports need to know of a generated folder.
 
+    Of an image that holds several layers it is that of the first, or of the one that
+    :func:`mla_hw.host.layers.layer_design` has selected.
+
     Parameters
     ----------
     model : ModelConfig
@@ -45,7 +55,7 @@ class Design:
     program : Program
     memory : MemoryMap
     image : bytes
-        Memory without the cache; empty when the folder was generated without it.
+        Memory without the caches; empty when the folder was generated without it.
     scales : dict
         Value of one step of every tensor.
     constants : dict
@@ -68,6 +78,12 @@ class Design:
     def regions(self) -> dict[str, Region]:
         """Regions of the memory by name."""
         return self.memory.regions
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Numbers in the checkpoint of the layers that the image holds, in its order."""
+        others = self.manifest.get("layers", ())
+        return (self.manifest["layer"], *(entry["layer"] for entry in others))
 
     @property
     def scheme(self) -> str:
@@ -135,9 +151,18 @@ class Design:
         """Bytes of what each query row has a part of."""
         return (self.core.query_rows - 1) * stride + own
 
+    def _are_layers(self) -> bool:
+        """Whether the image holds different layers of the model."""
+        numbers, count = self.layers, self.model.num_hidden_layers
+        known = all(type(number) is int and 0 <= number < count for number in numbers)
+        return known and len(set(numbers)) == len(numbers)
+
     def _problem(self) -> str:
         """Say what does not belong together, if anything."""
         manifest, core, memory = self.manifest, self.core, self.memory
+        sizes = {name: region.size for name, region in memory.regions.items()}
+        burst = BURST_BEATS * core.port_bytes
+        scales = [self.scales, *(entry["scales"] for entry in manifest.get("layers", ()))]
         fits = {
             "hash": configuration_hash(core, self.model) == manifest["hash"],
             "context": self._bytes_of_rows(self.context * core.row_bytes, memory.cache_stride)
@@ -149,7 +174,9 @@ class Design:
             "length of program.bin": len(manifest["phases"]) == len(self.program),
             "list of constants": sorted(self.constants.values()) == list(range(core.constants)),
             "memory_bytes": manifest["memory_bytes"] == memory.size,
-            "list of scales": min(self.scales[name] for name in ("x", "y")) > 0,
+            "list of layers": self._are_layers(),
+            "list of regions": memory.layers == place_regions(sizes, burst, len(memory.layers)),
+            "list of scales": min(own[name] for own in scales for name in ("x", "y")) > 0,
             "list of Verilog files": all(isinstance(name, str) for name in manifest["verilog"]),
             "list of ports": all(
                 port["direction"] in {"input", "output"} and port["width"] > 0
@@ -224,11 +251,18 @@ def verilog_sources(folder: Path, manifest: Mapping[str, Any]) -> list[Path]:
 
 
 def _memory_from_dict(manifest: Mapping[str, Any]) -> MemoryMap:
+    regions = _regions(manifest, REGIONS)
+    others = (_regions(entry, LAYER_REGIONS) for entry in manifest.get("layers", ()))
     return MemoryMap(
-        regions={name: Region(**region) for name, region in manifest["regions"].items()},
+        regions=regions,
+        layers=(regions, *({**regions, **own} for own in others)),
         tensors=tuple(TensorPlace(**tensor) for tensor in manifest["tensors"]),
         context=manifest["context"],
         query_rows=manifest["core"]["query_rows"],
         cache_stride=manifest["cache_stride"],
         y_stride=manifest["y_stride"],
     )
+
+
+def _regions(entry: Mapping[str, Any], names: Iterable[str]) -> dict[str, Region]:
+    return {name: Region(**entry["regions"][name]) for name in names}

@@ -215,15 +215,14 @@ def _memory(
     wrong = addresses[mirror.content[addresses] != machine.memory[addresses]]
     if len(wrong):
         address = int(wrong[0])
-        name, offset = next(
-            (name, address - region.offset)
-            for name, region in reversed(regions.items())
-            if address >= region.offset
+        # What belongs to other layers counts as part of the region before it.
+        start, name = max(
+            (region.offset, name) for name, region in regions.items() if region.offset <= address
         )
         yield Difference(
             token=token,
             buffer=name,
-            element=(offset,),
+            element=(address - start,),
             expected=str(machine.memory[address]),
             got=str(mirror.content[address]),
         )

@@ -68,7 +68,13 @@ def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
         help="folder as Hugging Face writes it, or a preset's name",
     )
     command.add_argument(
-        "--layer", type=count, default=0, metavar="N", help="layer of the checkpoint (default: 0)"
+        "--layer", type=count, metavar="N", help="layer of the checkpoint (default: 0)"
+    )
+    command.add_argument(
+        "--layers",
+        type=_layers,
+        metavar="N,N,...|all",
+        help="in its place, several layers in one image",
     )
     command.add_argument(
         "--board",
@@ -119,6 +125,14 @@ def _add_generate(commands: "argparse._SubParsersAction[Parser]") -> None:
     )
 
 
+def _layers(text: str) -> tuple[int, ...] | str:
+    """Read layers that are joined by commas, or ``all``."""
+    try:
+        return text if text == "all" else tuple(map(count, text.split(",")))
+    except argparse.ArgumentTypeError as error:
+        raise argparse.ArgumentTypeError(f"{error}; or all") from None
+
+
 def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
     command = commands.add_parser("simulate", help="run the core and compare it bit by bit")
     command.add_argument("directory", type=path, metavar="DIR", help="made by generate")
@@ -127,6 +141,9 @@ def _add_simulate(commands: "argparse._SubParsersAction[Parser]") -> None:
         type=path,
         metavar="FILE.npz",
         help="array x [tokens, hidden_size], or [tokens, rows, hidden_size]; y to compare",
+    )
+    command.add_argument(
+        "--layer", type=count, metavar="N", help="layer of an image of several (default: its first)"
     )
     command.add_argument(
         "--prefill",
@@ -163,9 +180,9 @@ def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument("directory", type=path, metavar="DIR", help="made by generate")
     command.add_argument("--place", action="store_true", help="place, route, pack a bitstream")
     command.add_argument(
-        "--top",
+        "--core",
         action="store_true",
-        help="what works on the board, with host link and memory, in place of the core alone",
+        help="the core alone, in place of what works on the board, with host link and memory",
     )
     command.add_argument(
         "--seeds",

@@ -2,19 +2,29 @@
 
 import json
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from boards import Board, load_board
-from mla_hw.checkpoint import LayerWeights, load_model
+from mla_hw.checkpoint import LayerWeights, check_layer, load_config, load_model
 from mla_hw.cli.arrays import read_rows
 from mla_hw.cli.hardware_file import read_hardware
+from mla_hw.cli.integration import integration_files
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
 from mla_hw.cli.reasons import explain_passes, explain_phases
 from mla_hw.cli.versions import project_version, tool_versions
-from mla_hw.compile_layer import CompiledLayer, check_context, check_query_rows, compile_layer
+from mla_hw.compile_layer import (
+    CompiledDesign,
+    LayerSource,
+    check_context,
+    check_query_rows,
+    compile_layers,
+)
 from mla_hw.config import ModelConfig
 from mla_hw.cycles.predict import predict
 from mla_hw.cycles.timeline import Timeline
@@ -56,7 +66,8 @@ def generate(
     checkpoint: str | Path,
     *,
     out: str | Path,
-    layer: int = 0,
+    layer: int | None = None,
+    layers: Sequence[int] | str | None = None,
     board: str = "ulx3s-85f",
     hardware: str | Path | Mapping[str, Any] | None = None,
     context: int | None = None,
@@ -68,7 +79,7 @@ def generate(
     same_sequence: bool = False,
     progress: Callable[[str], None] | None = None,
 ) -> GenerateReport:
-    """Generate a core for one layer.
+    """Generate a core, and the memory image of one layer or of several.
 
     Parameters
     ----------
@@ -76,7 +87,11 @@ def generate(
         Folder as Hugging Face writes it, or a preset's name (random weights from ``seed``).
     out : str or Path
         Folder that is made; one that generate made is replaced, any other non-empty one refused.
-    layer : int
+    layer : int or None
+        Of the checkpoint; 0 without it.
+    layers : sequence of int, "all" or None
+        In its place, those that the image is to hold, in any order; the first one is what
+        ``simulate`` and ``run`` take where they are not told.
     board : str
     hardware : str or Path or dict or None
         YAML file with keys of :class:`~mla_hw.hardware.HardwareConfig` over the board's default, or
@@ -84,7 +99,8 @@ def generate(
     context : int or None
         Cached tokens; None takes min(max_position_embeddings, 4096).
     calibration : str or Path or None
-        NPZ file with an array ``x`` [n, hidden_size].
+        NPZ file with an array ``x`` [n, hidden_size]; ``{layer}`` in its name stands for the
+        number of the layer, so that each can have its own.
     seed : int
         Of a preset's weights.
     scheme : str
@@ -112,26 +128,33 @@ def generate(
         raise ConfigError(f"--board: {error}") from None
     check_scheme(scheme)
     settings = read_hardware(chosen, hardware)
-    weights = load_model(checkpoint, layer=layer, seed=seed)
+    config = load_config(checkpoint)
+    numbers = _chosen_layers(config, checkpoint, layer, layers)
     warnings = []
-    calibrated = None
     if calibration is None:
         warnings.append(
             "no --calibration: activation scales come from 64 seeded N(0,1) rows, which fit "
             "trained models badly"
         )
-    else:
-        calibrated = read_rows(calibration, "--calibration", weights.config.hidden_size)
-    context = check_context(weights.config, context)
+    context = check_context(config, context)
     check_query_rows(settings, context, rows, same_sequence=same_sequence, scheme=scheme)
-    say(f"compile layer {layer} of {checkpoint} for {chosen.name}")
+
+    def source(number: int) -> tuple[LayerWeights, NDArray[np.float64] | None]:
+        say(f"compile layer {number} of {checkpoint} for {chosen.name}")
+        weights = load_model(checkpoint, layer=number, seed=seed)
+        if calibration is None:
+            return weights, None
+        path = str(calibration).replace("{layer}", str(number))
+        return weights, read_rows(path, "--calibration", config.hidden_size)
+
     compiled = _compile(
-        weights,
+        config,
+        numbers,
+        source,
         settings,
         chosen,
         scheme=scheme,
         context=context,
-        calibration=calibrated,
         query_rows=rows,
         same_sequence=same_sequence,
     )
@@ -152,11 +175,12 @@ def generate(
         "program.txt": str(design.program),
         "program.bin": design.program.encode().astype("<u4").tobytes(),
         MANIFEST: _json(manifest),
-        "schedule.txt": _schedule_text(compiled, weights.config, settings, chosen, last),
+        "schedule.txt": _schedule_text(compiled, config, settings, chosen, last),
         "registers.md": registers_markdown(constants, design.core.query_rows),
         "registers.h": registers_header(constants=constants, query_rows=design.core.query_rows),
         "predicted.json": _json(predicted),
     }
+    files |= integration_files(design, chosen, ports)
     if image:
         files["image.bin"] = design.image
     say("write program and image" if image else "write program")
@@ -166,20 +190,54 @@ def generate(
     )
 
 
+def _chosen_layers(
+    config: ModelConfig,
+    checkpoint: str | Path,
+    layer: int | None,
+    layers: Sequence[int] | str | None,
+) -> tuple[int, ...]:
+    """Return the layers that the image is to hold.
+
+    Raises
+    ------
+    MlaHwError
+        For numbers that are none of the model's layers, for repeated ones, and for both options.
+    """
+    if layers is None:
+        number = 0 if layer is None else layer
+        check_layer(number, config, checkpoint)
+        return (number,)
+    if layer is not None:
+        raise ConfigError("--layers: takes the place of --layer, not both")
+    if layers == "all":
+        return tuple(range(config.num_hidden_layers))
+    if isinstance(layers, str) or not layers:
+        raise ConfigError(f"--layers: must be numbers of layers, or all, not {layers!r}")
+    for place, number in enumerate(layers):
+        check_layer(number, config, checkpoint, "--layers")
+        if number in layers[:place]:
+            raise ConfigError(f"--layers: must have no layer twice, as {number}")
+    return tuple(layers)
+
+
 def _compile(
-    weights: LayerWeights,
+    config: ModelConfig,
+    layers: Sequence[int],
+    source: LayerSource,
     hardware: HardwareConfig,
     board: Board,
     *,
     scheme: str,
     query_rows: int,
     **options: Any,
-) -> CompiledLayer:
-    return compile_layer(
-        weights,
+) -> CompiledDesign:
+    return compile_layers(
+        config,
+        layers,
+        source,
         hardware,
         multiplier=board.device.family,
-        pass_groups=fitting_groups(weights.config, hardware, board, query_rows, scheme),
+        pass_groups=fitting_groups(config, hardware, board, query_rows, scheme),
         memory_bytes=board.memory.size_bytes,
         memory_name=f"memory of {board.name}",
         board=board.name,
@@ -225,7 +283,7 @@ def fitting_groups(
 
 
 def _schedule_text(
-    compiled: CompiledLayer,
+    compiled: CompiledDesign,
     config: ModelConfig,
     hardware: HardwareConfig,
     board: Board,

@@ -85,6 +85,7 @@ def _generate(arguments: argparse.Namespace) -> int:
         arguments.checkpoint,
         out=arguments.out,
         layer=arguments.layer,
+        layers=arguments.layers,
         board=arguments.board,
         hardware=arguments.hardware,
         context=arguments.context,
@@ -109,6 +110,7 @@ def _simulate(arguments: argparse.Namespace) -> int:
     report = simulate(
         arguments.directory,
         hidden=arguments.hidden,
+        layer=arguments.layer,
         prefill=arguments.prefill,
         memory=arguments.memory,
         simulator=arguments.sim,
@@ -129,7 +131,7 @@ def _synth(arguments: argparse.Namespace) -> int:
     report = synth(
         arguments.directory,
         place=arguments.place,
-        top=arguments.top,
+        core=arguments.core,
         seeds=arguments.seeds,
         json_path=arguments.json,
         progress=_progress,

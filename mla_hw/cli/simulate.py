@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mla_hw.cli.board_memory import sdram_timing
 from mla_hw.cli.hidden_rows import HiddenRows
 from mla_hw.cli.output_folder import check_different, check_output, make_folder
 from mla_hw.cli.simulation_run import Corruption, Interruption, SimulationRun
@@ -17,6 +18,7 @@ from mla_hw.cycles.sdram import SdramTiming
 from mla_hw.design import Design, verilog_sources
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import CoreConfig
+from mla_hw.host.layers import layer_design
 from sim.bench import CoreBench, Port
 from sim.check import Difference, core_contents
 from sim.job import MemoryMode
@@ -63,6 +65,8 @@ class SimulationReport:
         As asked for.
     scheme : str
         Of the folder.
+    layer : int or None
+        As asked for.
     waves : str or None
         FST file.
     hash, weights_hash : str
@@ -93,6 +97,7 @@ class SimulationReport:
     weights_hash: str
     tools: dict[str, str]
     files: tuple[Path, ...]
+    layer: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the report in JSON's types."""
@@ -107,6 +112,7 @@ def simulate(
     directory: Path | str,
     *,
     hidden: Path | str | None = None,
+    layer: int | None = None,
     prefill: int | Sequence[int] = 0,
     memory: str = "fixed:32",
     simulator: str = "verilator",
@@ -132,6 +138,8 @@ def simulate(
         NPZ file with array ``x`` [tokens, hidden_size] and, for accuracy figures, ``y``: the
         reference of the last ``len(y)`` tokens. Where there are several query rows, both are
         [tokens, query_rows, hidden_size]. Without it, 4 seeded rows.
+    layer : int, optional
+        Of the image, by its number in the checkpoint; without it, the first one.
     prefill : int or sequence of int
         Tokens whose cache rows the golden model writes, or how many of each query row; the others
         are simulated.
@@ -163,7 +171,7 @@ def simulate(
     """
     folder = Path(directory)
     say = progress or (lambda _: None)
-    design = Design.load(folder)
+    design = layer_design(Design.load(folder), layer)
     folder = folder.absolute()
     if not design.image:
         raise ConfigError(f"{directory}: has no image.bin: generate it without --no-image")
@@ -228,6 +236,7 @@ def simulate(
         waves=str(simulation.waves) if simulation.waves else None,
         hash=design.manifest["hash"],
         weights_hash=design.manifest["weights_hash"],
+        layer=layer,
         tools={**tool_versions("amaranth", "numpy"), **simulation.tools},
         files=(
             *(Path(directory) / _RESULTS / name for name in files),
@@ -255,14 +264,7 @@ def _sdram(design: Design) -> SdramTiming:
     # This package loads before those beside it.
     from boards import load_board
 
-    board = load_board(design.manifest["board"])
-    return SdramTiming.of(
-        part=board.memory.part,
-        width_bits=board.memory.width_bits,
-        clock_mhz=board.memory.clock_mhz,
-        core_mhz=board.core_mhz,
-        port_bytes=design.core.port_bytes,
-    )
+    return sdram_timing(load_board(design.manifest["board"]), design.core.port_bytes)
 
 
 def _watched(core: CoreConfig) -> dict[str, list[tuple[str, int]]]:

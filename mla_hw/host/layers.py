@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
-from mla_hw.program.image import Region
 
 __all__ = ["layer_design"]
 
@@ -15,8 +14,9 @@ def layer_design(design: Design, layer: int | None) -> Design:
     Parameters
     ----------
     design : Design
-        As loaded. Its manifest may have a list ``layers`` with the number ``layer`` of each, its
-        ``regions`` as far as they lie elsewhere, and its ``scales``.
+        As loaded. Where the image holds several layers, its manifest has a list ``layers`` of those
+        behind the first: the number ``layer`` of each, its ``regions`` as far as it does not share
+        them, and its ``scales``.
     layer : int or None
         Number of the layer in the checkpoint; None for the first one of the image.
 
@@ -25,16 +25,15 @@ def layer_design(design: Design, layer: int | None) -> Design:
     ConfigError
         If the image does not hold it.
     """
-    first = design.manifest.get("layer")
-    if layer is None or layer == first:
+    numbers = design.layers
+    if layer is None or layer == numbers[0]:
         return design
-    others = {entry["layer"]: entry for entry in design.manifest.get("layers", ())}
-    if layer not in others:
-        held = ", ".join(str(number) for number in sorted({first, *others} - {None}))
+    if layer not in numbers:
+        held = ", ".join(map(str, sorted(numbers)))
         raise ConfigError(f"--layer: must be one that the image holds ({held}), not {layer}")
-    regions = {name: Region(**place) for name, place in others[layer].get("regions", {}).items()}
+    index = numbers.index(layer)
     return replace(
         design,
-        memory=replace(design.memory, regions={**design.regions, **regions}),
-        scales=others[layer].get("scales", design.scales),
+        memory=design.memory.of_layer(index),
+        scales=design.manifest["layers"][index - 1]["scales"],
     )

@@ -1,21 +1,35 @@
 """The memory image: regions, and the bytes of everything but the cache."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mla_hw.config import ModelConfig
 from mla_hw.golden.loader import x_elements
 from mla_hw.hardware import BURST_BEATS, CoreConfig
 from mla_hw.program.program import Program
 from mla_hw.quant.quantize import QuantizedLayer, rope_rows
 from mla_hw.schedule.schedule import OperandRows, Schedule, WeightTiles
 
-__all__ = ["REGIONS", "MemoryMap", "Region", "TensorPlace", "build_image", "map_memory"]
+__all__ = [
+    "LAYER_REGIONS",
+    "REGIONS",
+    "MemoryMap",
+    "Region",
+    "TensorPlace",
+    "build_image",
+    "map_memory",
+    "place_regions",
+    "put_layer",
+]
 
-#: Regions in the order of the base address registers, which is also their order in memory.
+#: Regions in the order of the base address registers.
 REGIONS = ("program", "weights", "constants", "rope", "x", "y", "cache")
+#: Regions that each layer of an image has for itself; it shares the others.
+LAYER_REGIONS = ("weights", "constants", "cache")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +68,9 @@ class MemoryMap:
     Parameters
     ----------
     regions : dict
-        By name, in the order of :data:`REGIONS`.
+        Of one layer by name, in the order of :data:`REGIONS`.
+    layers : tuple of dict
+        The same of every layer of the image.
     tensors : tuple of TensorPlace
         Within the weights region.
     context : int
@@ -68,11 +84,16 @@ class MemoryMap:
     """
 
     regions: dict[str, Region]
+    layers: tuple[dict[str, Region], ...]
     tensors: tuple[TensorPlace, ...]
     context: int
     query_rows: int = 1
     cache_stride: int = 0
     y_stride: int = 0
+
+    def of_layer(self, index: int) -> Self:
+        """Return where everything lies for a layer, by its place in the image."""
+        return replace(self, regions=self.layers[index])
 
     @property
     def same_sequence(self) -> bool:
@@ -109,18 +130,55 @@ class MemoryMap:
 
     @property
     def size(self) -> int:
-        """Bytes in all, the cache included."""
-        return max(region.end for region in self.regions.values())
+        """Bytes in all, the caches included."""
+        return max(region.end for regions in self.layers for region in regions.values())
 
     @property
     def image_size(self) -> int:
-        """Bytes that are stored: all but the cache."""
-        return self.regions["cache"].offset
+        """Bytes that are stored: all but the caches."""
+        return min(regions["cache"].offset for regions in self.layers)
 
 
 def rope_row_bytes(core: CoreConfig) -> int:
     """Bytes of one row of the RoPE table, padded to a beat."""
     return -(-2 * core.qk_rope_head_dim // core.port_bytes) * core.port_bytes
+
+
+def place_regions(
+    sizes: Mapping[str, int], burst: int, layers: int
+) -> tuple[dict[str, Region], ...]:
+    """Place regions one behind another, each at the start of a burst.
+
+    The first layer's come first, then what the others do not share with it, and all caches behind
+    what is stored.
+
+    Parameters
+    ----------
+    sizes : mapping of str to int
+        Bytes of each of :data:`REGIONS`.
+    burst : int
+        Bytes.
+    layers : int
+
+    Returns
+    -------
+    tuple of dict
+        Regions of each layer by name, in the order of :data:`REGIONS`.
+    """
+    stored = [name for name in LAYER_REGIONS if name != "cache"]
+    order = [
+        *((0, name) for name in REGIONS if name != "cache"),
+        *((layer, name) for layer in range(1, layers) for name in stored),
+        *((layer, "cache") for layer in range(layers)),
+    ]
+    places, offset = {}, 0
+    for layer, name in order:
+        places[layer, name] = Region(offset, sizes[name])
+        offset = -(-(offset + sizes[name]) // burst) * burst
+    return tuple(
+        {name: places[layer if name in LAYER_REGIONS else 0, name] for name in REGIONS}
+        for layer in range(layers)
+    )
 
 
 def map_memory(
@@ -130,6 +188,7 @@ def map_memory(
     context: int,
     *,
     same_sequence: bool = False,
+    layers: int = 1,
 ) -> MemoryMap:
     """Lay out the regions for a context of ``context`` tokens.
 
@@ -140,6 +199,8 @@ def map_memory(
     hidden_size, context : int
     same_sequence : bool
         Whether the query rows share one cache.
+    layers : int
+        How many the image holds; the map is that of the first.
     """
     core = schedule.core
     burst = BURST_BEATS * core.port_bytes
@@ -167,12 +228,10 @@ def map_memory(
         "y": following * y_stride + 2 * hidden_size,
         "cache": following * cache_stride + cache_size,
     }
-    regions, offset = {}, 0
-    for name in REGIONS:
-        regions[name] = Region(offset, sizes[name])
-        offset = -(-(offset + sizes[name]) // burst) * burst
+    places = place_regions(sizes, burst, layers)
     return MemoryMap(
-        regions=regions,
+        regions=places[0],
+        layers=places,
         tensors=tuple(tensors),
         context=context,
         query_rows=core.query_rows,
@@ -182,30 +241,53 @@ def map_memory(
 
 
 def build_image(
-    schedule: Schedule, program: Program, layer: QuantizedLayer, memory: MemoryMap
-) -> bytes:
-    """Fill the regions: program, weights, constants and RoPE table; x and y stay 0."""
+    schedule: Schedule, program: Program, config: ModelConfig, memory: MemoryMap
+) -> NDArray[np.uint8]:
+    """Make the image and fill what layers share: program and RoPE table; x and y stay 0.
+
+    Returns
+    -------
+    [image_size] uint8
+        For :func:`put_layer`.
+    """
     image = np.zeros(memory.image_size, np.uint8)
+    _put(image, memory.regions["program"].offset, program.encode().astype("<u4"))
+    table = rope_rows(config, memory.context)
+    rows = np.zeros((memory.context, rope_row_bytes(schedule.core) // 2), "<i2")
+    rows[:, : table.shape[1]] = table
+    _put(image, memory.regions["rope"].offset, rows)
+    return image
 
-    def put(name: str, data: NDArray[np.generic], offset: int = 0) -> None:
-        raw = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
-        start = memory.regions[name].offset + offset
-        image[start : start + len(raw)] = raw
 
+def put_layer(
+    image: NDArray[np.uint8], schedule: Schedule, layer: QuantizedLayer, memory: MemoryMap
+) -> None:
+    """Fill weights and constants of a layer.
+
+    Parameters
+    ----------
+    image : [image_size] uint8
+        Changed in place.
+    schedule : Schedule
+    layer : QuantizedLayer
+    memory : MemoryMap
+        Of this layer.
+    """
     core = schedule.core
-    put("program", program.encode().astype("<u4"))
+    start = memory.regions["weights"].offset
     places = iter(memory.tensors)
     for tiles in _all_tiles(schedule):
-        put("weights", _tile_bytes(layer, tiles, core.columns), next(places).offset)
+        _put(image, start + next(places).offset, _tile_bytes(layer, tiles, core.columns))
     for operand in schedule.operands:
         data = _cache_rows if operand.ring else _lane_groups
-        put("weights", data(layer, operand, core), next(places).offset)
-    put("constants", constant_words(schedule, layer).astype("<u4"))
-    table = rope_rows(layer.config, memory.context)
-    rows = np.zeros((memory.context, rope_row_bytes(core) // 2), "<i2")
-    rows[:, : table.shape[1]] = table
-    put("rope", rows)
-    return image.tobytes()
+        _put(image, start + next(places).offset, data(layer, operand, core))
+    words = constant_words(schedule, layer).astype("<u4")
+    _put(image, memory.regions["constants"].offset, words)
+
+
+def _put(image: NDArray[np.uint8], start: int, data: NDArray[np.generic]) -> None:
+    raw = np.frombuffer(np.ascontiguousarray(data).tobytes(), np.uint8)
+    image[start : start + len(raw)] = raw
 
 
 def _all_tiles(schedule: Schedule) -> Iterator[WeightTiles]:

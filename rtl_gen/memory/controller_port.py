@@ -7,8 +7,8 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
-from rtl_gen.axi import Response, axi_lite_signature
 from mla_hw.host.controller import RegisterWrite
+from rtl_gen.axi import Response, axi_lite_signature
 
 __all__ = ["CONTROLLER_ADDRESS_BITS", "ControllerPort", "wishbone_signature"]
 

@@ -1,8 +1,8 @@
 import pytest
 
+from mla_hw.host.controller import RegisterWrite
 from rtl_gen.axi import Response
 from rtl_gen.memory.controller_port import ControllerPort
-from mla_hw.host.controller import RegisterWrite
 from tests.axi_lite import read, write
 from tests.streams import simulate
 

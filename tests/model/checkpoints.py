@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
-__all__ = ["PREFIX", "TINY", "as_bytes", "write_checkpoint", "write_safetensors"]
+from mla_hw.checkpoint import random_layer
+from mla_hw.config import ModelConfig
 
-PREFIX = "model.layers.0.self_attn."
+__all__ = ["PREFIX", "TINY", "as_bytes", "write_checkpoint", "write_layers", "write_safetensors"]
+
+_PREFIX = "model.layers.{}.self_attn."
+PREFIX = _PREFIX.format(0)
 
 #: Hugging Face configuration in which no two dimensions are alike.
 TINY = {
@@ -55,4 +59,19 @@ def write_checkpoint(folder: Path, config: dict, tensors: dict, *, dtype: str = 
             for name, value in tensors.items()
         },
     )
+    return folder
+
+
+def write_layers(folder: Path, count: int) -> Path:
+    """Write a checkpoint of several random layers, whose scales and constants differ widely."""
+    config = {**TINY, "num_hidden_layers": count}
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(config))
+    tensors = {}
+    for layer in range(count):
+        for name, values in random_layer(ModelConfig.from_hf(config), 0, layer).tensors.items():
+            # A down-projection is normalised: its gain shows in scales and epsilon alone.
+            gain = 5.0**layer if name in ("kv_a_proj_with_mqa.weight", "o_proj.weight") else 1
+            tensors[_PREFIX.format(layer) + name] = ("F32", values * np.float32(gain))
+    write_safetensors(folder / "model.safetensors", tensors)
     return folder
