@@ -90,9 +90,9 @@ def test_a_checkpoint_folder_and_a_board(command, tmp_path):
     found = json.loads(report.read_text())
     assert found["model"] == "tiny-v3"
     assert found["machine"]["clock_mhz"] == 40
-    # 16 bits at 100 MHz are 5 bytes per cycle of 40 MHz.
-    assert found["machine"]["bytes_per_cycle"] == 5
-    assert "2×8 core on ulx3s-25f" in output
+    # 16 bits at 80 MHz are 4 bytes per cycle of 40 MHz.
+    assert found["machine"]["bytes_per_cycle"] == 4
+    assert "2×4 core on ulx3s-25f" in output
     assert found["cache"]["mla"] == 40
 
 

@@ -229,7 +229,7 @@ def test_multiplier_and_port_show_in_the_verilog(generated, command, hardware):
     assert widest(command.out) == 256
 
 
-@pytest.mark.parametrize(("board", "array"), [("ulx3s-85f", (4, 8)), ("ulx3s-25f", (2, 8))])
+@pytest.mark.parametrize(("board", "array"), [("ulx3s-85f", (4, 8)), ("ulx3s-25f", (2, 4))])
 def test_default_of_a_board(command, monkeypatch, board, array):
     monkeypatch.setattr(generate_module, "_verilog", lambda _: ({}, {}))
     command.generates("tiny-v3", "--board", board)
