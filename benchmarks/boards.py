@@ -95,23 +95,26 @@ def build(
     board: Board, model: str | None, context: int, seeds: Sequence[int], folder: Path
 ) -> dict[str, Any]:
     """Build one board and return its resources and clocks."""
-    if model is None:
+    out = folder / "core"
+    try:
+        mla_hw.generate(
+            model or SMALLEST,
+            out=out,
+            board=board.name,
+            context=context + 1,
+            image=False,
+            progress=say,
+        )
+    except CapacityError as error:
         # What it would take, unit by unit.
+        say(str(error))
         config, hardware = find_preset(SMALLEST).config, HardwareConfig.from_dict(board.hardware)
         enough = replace(hardware, activation_bytes=HardwareConfig().activation_bytes)
         core = schedule_layer(config, enough, multiplier=board.device.family).core
         write_core(folder, board.name, core)
         report = mla_hw.synth(folder, core=True, progress=say)
     else:
-        out = folder / "core"
-        mla_hw.generate(
-            model, out=out, board=board.name, context=context + 1, image=False, progress=say
-        )
-        try:
-            report = mla_hw.synth(out, place=True, seeds=seeds, progress=say)
-        except CapacityError as error:
-            say(str(error))
-            report = mla_hw.synth(out, progress=say)
+        report = mla_hw.synth(out, place=model is not None, seeds=seeds, progress=say)
     figures = report.to_dict()
     kept = (*RESOURCES, "design", "luts_per_unit", "fmax_mhz", "timing_met", "hash", "tools")
     return {name: figures[name] for name in kept}
@@ -190,8 +193,6 @@ def _speed(entry: Mapping[str, Any]) -> tuple[str, str, str]:
     if entry["model"] == MODEL and refused is None:
         return figure, "", share
     other = f"{entry['model']}, {entry['context']}: {figure}" if figure else "none"
-    if figure and not _has_room(entry):
-        other += ", if the device had room"
     # What is needed and had, without the advice.
     return f"does not fit: {(refused or '').split(';')[0]}", other, share
 

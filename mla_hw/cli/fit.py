@@ -10,7 +10,7 @@ from mla_hw.checkpoint import resolve_model
 from mla_hw.cli.output_folder import check_output, write_output
 from mla_hw.cli.text import console, plain_table
 from mla_hw.config import ModelConfig
-from mla_hw.devices import UNBOUNDED, Device
+from mla_hw.devices import UNBOUNDED
 from mla_hw.errors import CapacityError, MlaHwError
 from mla_hw.hardware import CoreConfig, HardwareConfig
 from mla_hw.program.image import map_memory
@@ -30,6 +30,9 @@ LUTS = "look-up tables"
 MEMORY = "bytes of memory"
 ACTIVATIONS = "bytes of activation buffer"
 UNITS = (MULTIPLIERS, BLOCKS, LUTS, MEMORY)
+#: Look-up tables of host link, arbiter and memory controller by the kind of memory, as synthesis
+#: for ECP5 counts them (``make boards``).
+LUTS_AROUND = {"sdr": 2600, "ddr3": 4800, "spram": 1200, "lram": 1200, "bram": 1200}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -64,9 +67,9 @@ class FitRow:
         Rows × columns of the board's default core.
     fits : bool
     needs : tuple of Need
-        Of multipliers, block RAMs, look-up tables (estimated) and memory, as far as they are known:
-        with as few heads per pass as there have to be, and a single cached token. Of the activation
-        buffer only where it is too small.
+        Of multipliers, block RAMs, look-up tables (estimated, with host link and memory controller)
+        and memory, as far as they are known: with as few heads per pass as there have to be, and a
+        single cached token. Of the activation buffer only where it is too small.
     context : int
         Cached tokens that the memory has room for, at most as many as the model can have.
     reason : str
@@ -147,13 +150,10 @@ def _fit(config: ModelConfig, board: "Board") -> FitRow:
     except MlaHwError as error:
         reason = reason or str(error)
     else:
-        needs += _device_needs(schedule.core, board.device)
+        needs += _device_needs(schedule.core, board)
         memory, context = _memory_need(config, schedule, board.memory.size_bytes)
         needs.append(memory)
-        if not memory.enough and not reason:
-            reason = str(
-                CapacityError(memory.needs, memory.has, "bytes", f"memory of {board.name}")
-            )
+        reason = reason or _too_small(memory, needs, board)
     return FitRow(
         board=board.name,
         device=board.device.name,
@@ -183,14 +183,30 @@ def _schedule(
         return schedule_layer(config, larger, multiplier=board.device.family, pass_groups=groups)
 
 
-def _device_needs(core: CoreConfig, device: Device) -> list[Need]:
+def _too_small(memory: Need, needs: Sequence[Need], board: "Board") -> str:
+    """Say what a core has no room for that the device had room for."""
+    luts = next(need for need in needs if need.unit == LUTS)
+    device = f"{board.device.name} of {board.name}"
+    for need, unit, where in (
+        (memory, "bytes", f"memory of {board.name}"),
+        (luts, "look-up tables (estimated, with host link and memory controller)", device),
+    ):
+        if not need.enough:
+            return str(CapacityError(need.needs, need.has, unit, where))
+    return ""
+
+
+def _device_needs(core: CoreConfig, board: "Board") -> list[Need]:
     from rtl_gen.resources import count_multipliers, estimate_luts, map_memories
 
+    device = board.device
     memories = map_memories(core, device)
+    luts = estimate_luts(core, device, memories.distributed)
+    luts += round(device.logic_factor * LUTS_AROUND.get(board.memory.kind, 0))
     return [
         Need(unit=MULTIPLIERS, needs=count_multipliers(core), has=device.dsp),
         Need(unit=BLOCKS, needs=memories.blocks, has=device.bram),
-        Need(unit=LUTS, needs=estimate_luts(core, device, memories.distributed), has=device.lut),
+        Need(unit=LUTS, needs=luts, has=device.lut),
     ]
 
 

@@ -27,6 +27,8 @@ YOSYS_STEPS = {
     "Executing DFFLEGALIZE pass": "mapping registers",
     "Executing ABC": "mapping logic",
 }
+#: What holds units: the core in its adapter, the system of a board.
+_OWNERS = ("core.", "system.")
 #: nextpnr derives clocks in whole picoseconds.
 _CLOCK_MARGIN = 0.001
 NEXTPNR_STEPS = {
@@ -289,7 +291,7 @@ def _read_manifest(directory: Path) -> dict[str, Any]:
 
 
 def luts_per_unit(module: Mapping[str, Any], luts: Mapping[str, int]) -> dict[str, int]:
-    """Add up the look-up tables of each unit of the core, most first.
+    """Add up the look-up tables of each unit, most first.
 
     Synthesis names a cell after one of the wires that it drives, so that what is between two units
     is of either.
@@ -304,7 +306,8 @@ def luts_per_unit(module: Mapping[str, Any], luts: Mapping[str, int]) -> dict[st
     found: dict[str, int] = {}
     for name, cell in module["cells"].items():
         if count := luts.get(cell["type"]):
-            path = name.split(".")
-            unit = path[1] if path[0] == "core" and len(path) > 2 else "adapter and top"
+            # Of a board's top, link and memory are units as well.
+            path = name.removeprefix("system.").removeprefix("core.").split(".")
+            unit = path[0] if len(path) > 1 and name.startswith(_OWNERS) else "adapter and top"
             found[unit] = found.get(unit, 0) + count
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
