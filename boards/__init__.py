@@ -41,6 +41,12 @@ class TopPins:
         tied. Empty for memory on the FPGA.
     memory_io : str
         Electrical standard of the memory's pins; that of the adapter's by default.
+    options : mapping of str to mapping of str to str
+        More settings of pins' buffers, in the family's names: of all pins of the ``memory``, of
+        some by their names, of those that are ``tied``.
+    clock_phase : float
+        Degrees that the clock of an SDR SDRAM is behind the core's. Other than 180 it is a second
+        output of the PLL, of an ECP5.
     active_low : tuple of str
         Which of :data:`INVERTIBLE` are 0 when the button is pressed or the light is on.
     tied : mapping of str to tuple of str
@@ -51,6 +57,8 @@ class TopPins:
     led: str
     memory: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memory_io: str = ""
+    options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    clock_phase: float = 180
     active_low: tuple[str, ...] = ()
     tied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -189,6 +197,9 @@ def _top_pins(
             f"{len(pins['dq'])}",
         )
     values["memory"] = pins
+    options = values.get("options", {})
+    for key in reader.names(options, ("memory", "tied", *known), (), "top.options."):
+        reader.texts(f"top.options.{key}", options[key])
     tied = values.get("tied", {})
     values["tied"] = {
         key: reader.pins(f"top.tied.{key}", tied[key])

@@ -13,7 +13,9 @@ __all__ = ["add_pll"]
 _ECP5_FINE = 8
 
 
-def add_pll(m: Module, pll: PllSettings, source: Value, chip: str | None = None) -> Value:
+def add_pll(
+    m: Module, pll: PllSettings, source: Value, chip: str | None = None, phase: float = 0
+) -> Value:
     """Add the PLL that makes the clock of the domain ``sync``.
 
     Parameters
@@ -23,7 +25,9 @@ def add_pll(m: Module, pll: PllSettings, source: Value, chip: str | None = None)
     source : Value
         The board's clock.
     chip : str, optional
-        Domain whose clock is a quarter of a cycle behind that of ``sync``; ECP5 only.
+        Domain whose clock is behind that of ``sync``; ECP5 only.
+    phase : float
+        By how many degrees, 0 to 360.
 
     Returns
     -------
@@ -31,7 +35,11 @@ def add_pll(m: Module, pll: PllSettings, source: Value, chip: str | None = None)
         Whether the PLL has locked.
     """
     lock = Signal(name="pll_lock")
-    m.submodules.pll = _CELLS[pll.primitive](pll, source, lock, chip)
+    if pll.primitive == "EHXPLLL":
+        m.submodules.pll = _ehxplll(pll, source, lock, chip, phase)
+    else:
+        assert chip is None
+        m.submodules.pll = _CELLS[pll.primitive](pll, source, lock)
     return lock
 
 
@@ -39,8 +47,10 @@ def _zeros(*ports: tuple[str, int]) -> dict[str, Value]:
     return {f"i_{name}": C(0, width) for name, width in ports}
 
 
-def _ehxplll(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> Instance:
-    divider, phase = int(pll.parameters["CLKOP_DIV"]), int(pll.parameters["CLKOP_CPHASE"])
+def _ehxplll(
+    pll: PllSettings, source: Value, lock: Signal, chip: str | None, phase: float
+) -> Instance:
+    divider, first = int(pll.parameters["CLKOP_DIV"]), int(pll.parameters["CLKOP_CPHASE"])
     settings: dict[str, Any] = {f"p_{key}": value for key, value in pll.parameters.items()}
     settings |= {
         "p_PLLRST_ENA": "DISABLED",
@@ -61,11 +71,11 @@ def _ehxplll(pll: PllSettings, source: Value, lock: Signal, chip: str | None) ->
         "a_MFG_GMCREF_SEL": "2",
     }
     if chip:
-        late = round(_ECP5_FINE * divider / 4)
+        late = round(_ECP5_FINE * divider * phase / 360)
         settings |= {
             "p_CLKOS_ENABLE": "ENABLED",
             "p_CLKOS_DIV": divider,
-            "p_CLKOS_CPHASE": phase + late // _ECP5_FINE,
+            "p_CLKOS_CPHASE": first + late // _ECP5_FINE,
             "p_CLKOS_FPHASE": late % _ECP5_FINE,
             "a_FREQUENCY_PIN_CLKOS": f"{pll.output_mhz:g}",
             "o_CLKOS": ClockSignal(chip),
@@ -85,7 +95,7 @@ def _ehxplll(pll: PllSettings, source: Value, lock: Signal, chip: str | None) ->
     )
 
 
-def _sb_pll40(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> Instance:
+def _sb_pll40(pll: PllSettings, source: Value, lock: Signal) -> Instance:
     return Instance(
         "SB_PLL40_PAD",
         i_PACKAGEPIN=source,
@@ -102,7 +112,7 @@ def _ice40_bits(name: str, value: int | str) -> Any:
     return C(int(value), width) if width else value
 
 
-def _rpll(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> Instance:
+def _rpll(pll: PllSettings, source: Value, lock: Signal) -> Instance:
     unused = (
         *(("RESET", 1), ("RESET_P", 1), ("CLKFB", 1), ("FBDSEL", 6), ("IDSEL", 6), ("ODSEL", 6)),
         *(("PSDA", 4), ("DUTYDA", 4), ("FDLY", 4)),
@@ -135,7 +145,7 @@ def _rpll(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> In
     )
 
 
-def _nexus(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> Instance:
+def _nexus(pll: PllSettings, source: Value, lock: Signal) -> Instance:
     feedback = Signal(name="pll_feedback")
     return Instance(
         "PLL",
@@ -149,8 +159,7 @@ def _nexus(pll: PllSettings, source: Value, lock: Signal, chip: str | None) -> I
     )
 
 
-_CELLS: dict[str, Callable[[PllSettings, Value, Signal, str | None], Instance]] = {
-    "EHXPLLL": _ehxplll,
+_CELLS: dict[str, Callable[[PllSettings, Value, Signal], Instance]] = {
     "SB_PLL40_PAD": _sb_pll40,
     "rPLL": _rpll,
     "PLL": _nexus,

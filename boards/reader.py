@@ -90,6 +90,13 @@ class Reader:
             raise self.error(key, f"{key!r} must be a pin or a list of pins, not {value!r}")
         return tuple(listed)
 
+    def texts(self, key: str, value: Any) -> None:
+        """Check a mapping of texts to texts."""
+        self.check(key, value, Mapping)
+        for name, item in value.items():
+            if not isinstance(item, str):
+                raise self.error(key, f"{key + '.' + name!r} must be a text, not {item!r}")
+
     def choices(self, key: str, value: Any, known: Iterable[str]) -> tuple[str, ...]:
         """Check a list of texts, each of which must be one of the known ones."""
         good = isinstance(value, list | tuple) and all(item in known for item in value)

@@ -4,7 +4,7 @@ from typing import Any
 
 from amaranth import *
 from amaranth.lib import wiring
-from amaranth.lib.wiring import In, Out
+from amaranth.lib.wiring import In, Out, Signature
 
 from boards import Board
 from boards.clocks import add_pll
@@ -13,31 +13,30 @@ from boards.pins import Pin
 from boards.pll import PllSettings, find_pll
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import CoreConfig
+from mla_hw.host.protocol import DEFAULT_BAUD
 from rtl_gen.host.uart import uart_divisor
 from rtl_gen.memory.litedram import LiteDram
 from rtl_gen.memory.litedram_core import LiteDramCore
 from rtl_gen.memory.on_chip_memory import OnChipMemory
 from rtl_gen.system import System
 
-__all__ = ["DEFAULT_BAUD", "BoardTop", "board_top", "top_pins"]
+__all__ = ["BoardTop", "board_top", "top_pins"]
 
-#: What the USB bridges of the boards reach.
-DEFAULT_BAUD = 3_000_000
 #: Form of the memory on the FPGA by the kind of a board's memory.
 _FORMS = {"spram": "ice40", "lram": "nexus", "bram": "portable"}
-#: Families whose PLL makes a second clock for an SDR SDRAM, a quarter of a cycle behind.
-_CHIP_CLOCKS = ("ecp5",)
-#: Settings of an ECP5's pins to a DDR3 SDRAM; pairs have a differential standard.
-_DDR3_PAIRS = {"clk_p": {}, "dqs_p": {"TERMINATION": "OFF", "DIFFRESISTOR": "100"}}
-_DDR3_OPTIONS = {"dq": {"TERMINATION": "75"}}
+#: Degrees that the register at the pin makes of the core's clock alone.
+_INVERTED = 180
+#: Pins that are pairs.
+_PAIRS = ("clk_p", "dqs_p")
 
 
 class BoardTop(wiring.Component):
     """A :class:`~rtl_gen.system.System` at a board's clock and pins.
 
     The PLL makes the clock of core, link and memory controller of the crystal's, and for an SDR
-    SDRAM on an ECP5 a second one a quarter of a cycle behind, which the chip gets. With DDR3 SDRAM
-    it is the controller that makes the clock. The reset is let go when the PLL has locked.
+    SDRAM a second one behind it, which the chip gets, if the board wants another phase than half a
+    cycle. With DDR3 SDRAM it is the controller that makes the clock. The reset is let go when the
+    PLL has locked.
 
     Parameters
     ----------
@@ -55,7 +54,7 @@ class BoardTop(wiring.Component):
         Serial line; whether the memory can be used. Button and light are inverted where the board
         has them so.
     pads : :py:`Out(...)`
-        As of the system.
+        Those of the system that the board has not tied.
     high, low : :py:`Out(...)`
         Pins that the board wants driven.
     """
@@ -72,9 +71,13 @@ class BoardTop(wiring.Component):
     def __init__(self, system: System, board: Board, *, pll: PllSettings | None) -> None:
         assert board.top is not None
         self.system, self.board, self.pll = system, board, pll
-        self.active_low = board.top.active_low
+        self.active_low, self.clock_phase = board.top.active_low, board.top.clock_phase
         members = system.signature.members
-        pads = {"pads": members["pads"]} if "pads" in members else {}
+        pads: dict[str, Any] = {}
+        if "pads" in members:
+            listed = members["pads"].signature.members.items()
+            wired = {name: member for name, member in listed if name in board.top.memory}
+            pads = {"pads": Out(Signature(wired))}
         super().__init__({
             "clk": In(1),
             "rst": In(1),
@@ -106,19 +109,21 @@ class BoardTop(wiring.Component):
             chip = memory.chip_clock if isinstance(memory, LiteDram) else None
             if chip:
                 m.domains += ClockDomain(chip, reset_less=True)
-            m.d.comb += locked.eq(add_pll(m, self.pll, self.clk, chip))
+            m.d.comb += locked.eq(add_pll(m, self.pll, self.clk, chip, self.clock_phase))
         # Held for some cycles after the clock is there.
-        held = Signal(4, init=0b1111)
+        held = Signal(6, init=0b111111)
         m.d.sync += held.eq(Cat(pressed | ~locked, held[:-1]))
 
         m.d.comb += [
-            system.rst.eq(held.any()),
+            # The first two only synchronise.
+            system.rst.eq(held[2:].any()),
             system.rx.eq(self.rx),
             self.tx.eq(system.tx),
             self.led.eq(system.ready ^ ("led" in self.active_low)),
         ]
         if hasattr(self, "pads"):
-            wiring.connect(m, system.pads, wiring.flipped(self.pads))
+            for name in self.pads.signature.members:
+                m.d.comb += getattr(self.pads, name).eq(getattr(system.pads, name))
         if hasattr(self, "high"):
             m.d.comb += self.high.eq(~0)
 
@@ -136,7 +141,8 @@ def board_top(
         With pins for a top.
     config : CoreConfig
     divisor : int, optional
-        Clocks per bit of the serial line; that of :data:`DEFAULT_BAUD` by default.
+        Clocks per bit of the serial line; by default that of
+        :data:`~mla_hw.host.protocol.DEFAULT_BAUD`.
 
     Raises
     ------
@@ -157,7 +163,12 @@ def board_top(
     memory: LiteDram | OnChipMemory
     if kind in ("sdr", "ddr3"):
         controller = board_controller(board)
-        chip_clock = "chip" if kind == "sdr" and family in _CHIP_CLOCKS and pll else None
+        own = kind == "sdr" and board.top.clock_phase != _INVERTED
+        if own and (family != "ecp5" or pll is None):
+            raise ConfigError(
+                f"{board.name}: top.clock_phase other than {_INVERTED} needs the PLL of an ECP5"
+            )
+        chip_clock = "chip" if own else None
         memory = LiteDram(controller, data_bits=data_bits, chip_clock=chip_clock)
     elif kind in _FORMS:
         memory = OnChipMemory(
@@ -191,7 +202,8 @@ def top_pins(board: Board, top: BoardTop) -> dict[str, Pin]:
     }
     for level, tied in listed.tied.items():
         standard = listed.memory_io or board.io_standard
-        pins |= _bits(level, [Pin(site=site, standard=standard) for site in tied])
+        options = listed.options.get("tied", {})
+        pins |= _bits(level, [Pin(site=site, standard=standard, options=options) for site in tied])
     memory = top.system.memory
     if not isinstance(memory, LiteDram):
         return pins
@@ -212,15 +224,13 @@ def top_pins(board: Board, top: BoardTop) -> dict[str, Pin]:
 
 
 def _memory_pin(board: Board, name: str, site: str) -> Pin:
-    assert board.top is not None
-    standard = board.top.memory_io or board.io_standard
-    if board.memory.kind != "ddr3":
-        return Pin(site=site, standard=standard)
-    options = {"SLEWRATE": "FAST"} | _DDR3_OPTIONS.get(name, {})
-    if name in _DDR3_PAIRS:
+    listed = board.top
+    assert listed is not None
+    standard = listed.memory_io or board.io_standard
+    if name in _PAIRS:
         # SSTL15_I becomes SSTL15D_I.
         standard = standard.replace("_", "D_")
-        options |= _DDR3_PAIRS[name]
+    options = {**listed.options.get("memory", {}), **listed.options.get(name, {})}
     return Pin(site=site, standard=standard, options=options)
 
 

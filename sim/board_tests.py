@@ -49,6 +49,7 @@ async def decode(dut) -> None:
     async def edge() -> None:
         await FallingEdge(dut.tx)
 
+    dark = int(dut.led.value)
     listener = PinListener(sample=lambda: int(dut.tx.value), edge=edge, wait=wait)
     cocotb.start_soon(listener.listen())
     baud = 1e9 / bit_ns
@@ -67,6 +68,7 @@ async def decode(dut) -> None:
         "written": written,
         "clock_hz": driver.clock_hz,
         "errors": int(dut.errors.value),
+        "led": [dark, int(dut.led.value)],
         "traffic": {name: getattr(driver.link.traffic, name) for name in ("requests", "repeated")},
     }
     (folder / "result.json").write_text(json.dumps(result), encoding="utf-8")

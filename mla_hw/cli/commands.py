@@ -18,6 +18,7 @@ from mla_hw.cli.arguments import (
     words,
 )
 from mla_hw.cli.versions import project_version
+from mla_hw.host.protocol import DEFAULT_BAUD
 
 __all__ = ["PROGRAM", "Run", "build_parser"]
 
@@ -209,9 +210,9 @@ def _add_run(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--baud",
         type=positive,
-        default=3_000_000,
+        default=DEFAULT_BAUD,
         metavar="N",
-        help="bits per second that the bitstream was built for (default: 3000000)",
+        help=f"bits per second that the bitstream was built for (default: {DEFAULT_BAUD})",
     )
     command.add_argument(
         "--layer", type=count, metavar="N", help="layer of an image of several (default: its first)"

@@ -19,12 +19,11 @@ from mla_hw.host.driver import Driver, Token
 from mla_hw.host.layers import layer_design
 from mla_hw.host.link import Link, LinkError
 from mla_hw.host.operation import Transport, perform
+from mla_hw.host.protocol import DEFAULT_BAUD
 from mla_hw.host.serial_port import SerialTransport
 
-__all__ = ["DEFAULT_BAUD", "RunReport", "print_run", "run"]
+__all__ = ["RunReport", "print_run", "run"]
 
-#: What the USB bridges of the boards reach, and 48 MHz divide into.
-DEFAULT_BAUD = 3_000_000
 _SAID_EVERY_SECONDS = 1.0
 
 

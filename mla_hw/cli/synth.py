@@ -41,7 +41,8 @@ class SynthReport:
     timing_met : mapping of int to bool
         Whether every clock of the design reaches what is asked for.
     bitstream : str or None
-        Path of the bitstream of the fastest seed; None without placement.
+        Path of the bitstream of the fastest seed whose clocks are all met, or else of the fastest;
+        None without placement.
     tools : mapping of str to str
         Version of each tool.
     hash : str
@@ -120,7 +121,7 @@ def synth(
     seeds : sequence of int
         Seeds of the placement.
     target_mhz : float, optional
-        Clock that nextpnr is asked for; the board's by default.
+        Clock that nextpnr is asked for, with `core`; the board's by default.
     json_path : Path or str, optional
         File to write the report to.
     progress : callable, optional
@@ -129,7 +130,8 @@ def synth(
     Raises
     ------
     ConfigError
-        If the folder is not a generated one, or `seeds` is empty, repeats one or has one that
+        If the folder is not a generated one, a whole board is to have another clock than its PLL
+        makes, or `seeds` is empty, repeats one or has one that
         nextpnr does not take.
     CapacityError
         If the core is to be placed and the device is too small for it.
@@ -163,7 +165,8 @@ def synth(
                     hint,
                 )
         fmax = {seed: flow.place(seed) for seed in seeds}
-        bitstream = flow.bitstream(max(fmax, key=lambda seed: fmax[seed]))
+        # The fastest of those in which every clock is met, if there is one.
+        bitstream = flow.bitstream(max(fmax, key=lambda seed: (flow.timing_met[seed], fmax[seed])))
     report = SynthReport(
         board=flow.board.name,
         device=flow.board.device.name,

@@ -108,6 +108,11 @@ class SynthFlow:
         shutil.rmtree(self.build, ignore_errors=True)
         make_folder(self.build)
         self.whole = self.board.top is not None and not core
+        if self.whole and target_mhz not in (None, self.board.core_mhz):
+            raise ConfigError(
+                f"target_mhz: the clock of {self.board.name} is the {self.board.core_mhz:g} MHz of "
+                f"its PLL, not {target_mhz:g}; a core alone can be asked for any"
+            )
         self._prepare_board(directory) if self.whole else self._prepare_adapter(manifest)
 
     def _prepare_adapter(self, manifest: Mapping[str, Any]) -> None:

@@ -14,6 +14,7 @@ __all__ = [
     "CRC_INIT",
     "CRC_POLYNOMIAL",
     "CRC_RESIDUE",
+    "DEFAULT_BAUD",
     "ESCAPE",
     "ESCAPE_FLIP",
     "FLAG",
@@ -40,6 +41,9 @@ __all__ = [
     "pack_header",
     "unpack_header",
 ]
+
+DEFAULT_BAUD = 3_000_000
+"""Bits per second that bitstreams are built for: what FT2232H and FT231X bridges reach."""
 
 #: Number of what is described here; another number is another protocol.
 PROTOCOL_VERSION = 1

@@ -61,7 +61,7 @@ def test_every_board_loads_and_survives_a_round_trip(name):
 @pytest.mark.parametrize(
     ("name", "rate"),
     [
-        ("ulx3s-85f", 0.16),
+        ("ulx3s-85f", 0.12),
         ("colorlight-i5", 0.24),
         ("orangecrab-85f", 0.384),
         ("ecpix5-85f", 0.6),
@@ -96,7 +96,7 @@ def test_facts_of_the_ulx3s():
     assert (board.device.name, board.package, board.speed_grade) == ("LFE5U-25F", "CABGA381", 6)
     assert board.clock_mhz == 25
     assert board.memory.size_bytes == 33_554_432
-    assert board.memory.peak_bytes_per_second == 160e6
+    assert board.memory.peak_bytes_per_second == 120e6
     assert load_board("ulx3s-85f").device.dsp == 156
 
 
@@ -135,6 +135,8 @@ def test_unknown_board_lists_the_known_ones():
         (top(active_low=["tx"]), "'top.active_low' must be a list of rst, led, not ['tx']"),
         (top(active_low="rst"), "'top.active_low' must be a list, not 'rst'"),
         (top(tied={"high": ["F19"]}), "pin F19 is used twice: by 'top.memory.clk'"),
+        (top(options={"dq": {"SLEWRATE": 3}}), "'top.options.dq.SLEWRATE' must be a text, not 3"),
+        (top(options={"tx": {}}), "unknown key 'top.options.tx'"),
         (top(tied={"open": ["A3"]}), "unknown key 'top.tied.open'"),
         (top_memory(dq=["J16"]), "must be memory.width_bits = 16 pins, not 1"),
         (top_memory(dq="J16"), "must be memory.width_bits = 16 pins, not 1"),

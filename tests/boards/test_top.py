@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from boards import list_boards, load_board
+from boards import Board, list_boards, load_board
 from boards.top import board_top, top_pins
 from mla_hw.cli.families import find_family
 from mla_hw.errors import ConfigError
@@ -29,7 +29,9 @@ def make_top(name):
         find_preset("tiny-v3").config, hardware, multiplier=board.device.family
     ).core
     top, controller = board_top(board, core)
-    return board, top, controller, emit_verilog(top, name="board_top")["board_top.v"]
+    texts = emit_verilog(top, name="board_top")
+    # The top itself comes first.
+    return board, top, controller, "\n".join(texts.values())
 
 
 @pytest.fixture(scope="module", params=TOPS)
@@ -43,15 +45,14 @@ def test_every_bit_of_every_port_has_a_pin_of_its_own(made):
     sites = [pin.site for pin in pins.values()]
     assert len(sites) == len(set(sites))
     ports = {name: entry["width"] for name, entry in port_table(top).items()}
-    ports |= {name: int(high or 0) + 1 for high, name in INOUT.findall(text)}
+    head = text[: text.index("endmodule")]
+    ports |= {name: int(high or 0) + 1 for high, name in INOUT.findall(head)}
     bits = {
         f"{name}[{bit}]" if width > 1 else name
         for name, width in ports.items()
         for bit in range(width)
     }
-    # What the board has tied has no pin.
-    tied = {bit for bit in bits if re.fullmatch(r"pads__(cke|cs_n|dqm|reset_n)(\[\d+\])?", bit)}
-    assert bits - tied <= set(pins) <= bits
+    assert bits == set(pins)
     assert bool(controller) == (board.memory.kind in ("sdr", "ddr3"))
 
 
@@ -79,15 +80,58 @@ def test_buttons_and_lines_rest_where_nothing_is(made):
         assert pin.site in text
 
 
+def test_the_clock_of_an_sdr_sdram_has_the_phase_of_the_board(made):
+    board, _, _, text = made
+    wanted = board.top.clock_phase
+    if board.memory.kind != "sdr":
+        return
+    assert board.memory.clock_mhz == board.core_mhz
+    found = {name: int(value) for name, value in PARAMETER.findall(text)}
+    if wanted == 180:
+        assert "CLKOS_DIV" not in found
+        # The register sends 0, then 1.
+        assert re.search(r"\.D0\(1'h0\),\s+\.D1\(1'h1\)", text)
+        return
+    assert found["CLKOS_DIV"] == found["CLKOP_DIV"]
+    steps = 8 * (found["CLKOS_CPHASE"] - found["CLKOP_CPHASE"])
+    steps += found["CLKOS_FPHASE"] - found["CLKOP_FPHASE"]
+    assert 360 * steps / (8 * found["CLKOP_DIV"]) == pytest.approx(wanted, abs=3)
+    assert re.search(r"\.D0\(1'h1\),\s+\.D1\(1'h0\)", text)
+    # 5 ns for commands and output enables, 10 ns for reads until the next edge.
+    period = 1000 / board.core_mhz
+    assert wanted / 360 * period >= 5
+    assert (1 - wanted / 360) * period >= 10
+
+
+PARAMETER = re.compile(r"\.(CLKO[PS]_\w+)\(32'd(\d+)\)")
+
+
+def test_memory_pins_of_an_sdr_sdram_are_fast():
+    board, top, *_ = make_top("ulx3s-25f")
+    pins = top_pins(board, top)
+    assert pins["sdram_dq[7]"].options == pins["pads__clk"].options == {"SLEWRATE": "FAST"}
+    assert not pins["tx"].options
+
+
+def test_a_phase_that_the_family_cannot_make():
+    data = load_board("tangnano20k").to_dict()
+    board = Board.from_dict("tang", data | {"top": data["top"] | {"clock_phase": 90}})
+    core = schedule_layer(find_preset("tiny-v3").config, HardwareConfig(port_bytes=4)).core
+    with pytest.raises(ConfigError, match=r"tang: top\.clock_phase other than 180 needs the PLL"):
+        board_top(board, core)
+
+
 def test_memory_pins_of_ddr3_are_set_for_it():
     board, top, *_ = make_top("orangecrab-85f")
     pins = top_pins(board, top)
     assert pins["pads__a[0]"].standard == "SSTL135_I"
     assert pins["pads__clk_p"].standard == pins["ddram_dqs_p[1]"].standard == "SSTL135D_I"
     assert pins["ddram_dqs_p[0]"].options["DIFFRESISTOR"] == "100"
-    assert pins["ddram_dq[3]"].options == {"SLEWRATE": "FAST", "TERMINATION": "75"}
+    assert pins["ddram_dq[3]"].options == {"SLEWRATE": "FAST", "TERMINATION": "OFF"}
+    assert pins["high[0]"].options["IO_TYPE"] == "SSTL135_II"
     assert pins["high[0]"].site == "K16"
     text = find_family(board).constrain(pins, board.clock_mhz)
+    assert 'IOBUF PORT "low[1]" IO_TYPE=SSTL135_II SLEWRATE=FAST;' in text
     assert 'IOBUF PORT "ddram_dqs_p[0]" IO_TYPE=SSTL135D_I SLEWRATE=FAST TERMINATION=OFF' in text
 
 

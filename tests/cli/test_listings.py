@@ -42,7 +42,7 @@ def test_boards(command):
         known = ["–" if count == UNBOUNDED else str(count) for count in counts]
         assert table[name][1:5] == [board.device.name, *known]
         assert table[name][-2] == f"{board.hardware['rows']}×{board.hardware['columns']}"
-    # 32 multipliers at 80 MHz, 0.16 GB/s; a port that is as fast as the memory.
+    # 32 multipliers at 60 MHz, 0.12 GB/s; a port that is as fast as the memory.
     assert table["ulx3s-85f"][-1] == "16.0"
     assert table["generic-axi"][-1] == "16.0"
     assert "128 KiB spram" in " ".join(table["icebreaker"])

@@ -79,7 +79,7 @@ def simulate_board(folder, design, top, controller=None, **options):
 
 
 def test_ulx3s_with_its_sdram(tmp_path, make_design):
-    """Core, LiteDRAM's controller, a model of the chip that checks every rule of its data sheet."""
+    """Core, LiteDRAM's controller, a model of the chip that checks commands and distances."""
     design, board = make_design("ulx3s-25f"), load_board("ulx3s-25f")
     top, controller = board_top(board, design.core, divisor=DIVISOR)
     chip = chip_parameters(
@@ -90,6 +90,8 @@ def test_ulx3s_with_its_sdram(tmp_path, make_design):
     assert found["y"] == wanted
     assert found["errors"] == 0
     assert found["clock_hz"] == board.core_mhz * 1e6
+    # The light goes on when the SDRAM can be used.
+    assert found["led"] == [0, 1]
     # The first request may come before the PLL has locked.
     assert found["traffic"]["repeated"] <= 1
     # All of the image but x and y went over the line.
@@ -111,6 +113,8 @@ def test_memory_on_the_fpga(tmp_path, make_design, name, models):
     assert found["y"] == wanted
     assert found["clock_hz"] == board.core_mhz * 1e6
     assert found["traffic"]["repeated"] <= 1
+    # Memory on the FPGA can always be used, and the light is on when its pin is 0.
+    assert found["led"][1] == 0
     # What the cycle model predicts for the board, but for the last write: its response comes a
     # cycle earlier than the first beat of a read.
     latency, _ = memory_timing(board, design.core.port_bytes)
