@@ -139,6 +139,7 @@ class LatentRing(wiring.Component):
         tokens = Signal(16, reset_less=True)  # tokens of the tile behind the current one
         last_token = Signal()
         index = Signal(range(config.columns))  # token within the block
+        next_index = Signal.like(index)
         word = Signal(range(n_rows))  # word within the row
         block = Signal(range(config.ring_blocks))
         base = Signal(range(config.ring_blocks * config.token_words))  # block * token_words
@@ -150,7 +151,11 @@ class LatentRing(wiring.Component):
         scale_word = word == config.token_words
         next_base = Signal.like(base)
         wrap = block == config.ring_blocks - 1
-        m.d.comb += next_base.eq(Mux(wrap, 0, base + config.token_words))
+        m.d.comb += [
+            next_base.eq(Mux(wrap, 0, base + config.token_words)),
+            next_index.eq(index),
+        ]
+        m.d.sync += index.eq(next_index)
 
         with m.If(accept):
             m.d.sync += [
@@ -159,16 +164,16 @@ class LatentRing(wiring.Component):
                 line.eq(line + 1),
             ]
             with m.If(row_end):
+                m.d.comb += next_index.eq(index + 1)
                 m.d.sync += [
                     word.eq(0),
-                    index.eq(index + 1),
                     line.eq(base),
                     tokens.eq(tokens - 1),
                     last_token.eq(tokens == 1),
                 ]
                 with m.If(block_end):
+                    m.d.comb += next_index.eq(0)
                     m.d.sync += [
-                        index.eq(0),
                         line.eq(next_base),
                         base.eq(next_base),
                         block.eq(Mux(wrap, 0, block + 1)),
@@ -199,8 +204,10 @@ class LatentRing(wiring.Component):
         address = Signal(range(config.ring_depth), reset_less=True)
         data_en, scale_en, complete = Signal(), Signal(), Signal()
         fine = len(index) // 2
+        near_index = self._copies(m, next_index, "index")
+        near_fine = self._copies(m, index[:fine], "fine_index")
         m.d.sync += [
-            rotated.eq(_rotate(byte_lanes, index[fine:], -(8 << fine))),
+            rotated.eq(_rotate(byte_lanes, [copy[fine:] for copy in near_index], -(8 << fine))),
             address.eq(Cat(index, line)),
             data_en.eq(accept & (word < config.token_words)),
             scales.address.eq(Cat(index, block)),
@@ -211,7 +218,7 @@ class LatentRing(wiring.Component):
         m.d.comb += scales.en.eq(scale_en)
 
         turned = Signal.like(rotated, reset_less=True)
-        m.d.sync += turned.eq(_rotate(rotated, delay(m, index[:fine], 1, "fine_index"), -8))
+        m.d.sync += turned.eq(_rotate(rotated, near_fine, -8))
 
         # Cycle 2: write. The banks lie far apart, so that only a few of them share a register.
         for bank, w_port in enumerate(banks):
@@ -290,8 +297,10 @@ class LatentRing(wiring.Component):
         # Cycles 1 and 2: memory. Cycle 3: from wherever the banks are. Cycles 4 and 5: lane i is in
         # bank (index + i) mod C, by column and by row; first the coarse bits of the rotation, then
         # the fine ones.
-        turn = delay(m, index, 2 + MEMORY_READ_LATENCY, "turn")
+        turn = delay(m, index, 1 + MEMORY_READ_LATENCY, "turn")
         fine = len(turn) // 2
+        near_turn = self._copies(m, turn, "turn")
+        near_fine = self._copies(m, near_turn[0][:fine], "fine_turn")
         coarse = Signal(8 * config.columns, reset_less=True)
         lanes = Signal.like(coarse, reset_less=True)
         banked: Value = Cat(port.data for port in banks)
@@ -300,14 +309,29 @@ class LatentRing(wiring.Component):
             banked = Mux(chosen, Cat(port.data for port in products), banked)
         held = delay(m, banked, 1, "held")
         m.d.sync += [
-            coarse.eq(_rotate(held, turn[fine:], 8 << fine)),
-            lanes.eq(_rotate(coarse, delay(m, turn[:fine], 1, "fine_turn"), 8)),
+            coarse.eq(_rotate(held, [copy[fine:] for copy in near_turn], 8 << fine)),
+            lanes.eq(_rotate(coarse, near_fine, 8)),
         ]
         m.d.comb += self.b.as_value().eq(lanes)
 
+    def _copies(self, m: Module, value: Value, name: str) -> list:
+        """Return registers of the value, one for some neighbouring lanes, which lie far apart."""
+        count = -(-self.config.columns // _BANKS_PER_ADDRESS)
+        copies = [
+            Signal(len(value), name=f"near_{name}_{number}", attrs=KEEP, reset_less=True)
+            for number in range(count)
+        ]
+        m.d.sync += [copy.eq(value) for copy in copies]
+        return copies
 
-def _rotate(lanes: Value, amount: Value, step: int) -> Value:
-    """Rotate right by ``amount * step`` bits."""
-    for bit in range(len(amount)):
-        lanes = Mux(amount[bit], lanes.rotate_right(step << bit), lanes)
-    return lanes
+
+def _rotate(lanes: Value, amounts: list, step: int) -> Value:
+    """Rotate right by ``amount * step`` bits; each of the copies of the amount turns some lanes."""
+    parts = []
+    width = 8 * _BANKS_PER_ADDRESS
+    for number, amount in enumerate(amounts):
+        part = lanes
+        for bit in range(len(amount)):
+            part = Mux(amount[bit], part.rotate_right(step << bit), part)
+        parts.append(part[width * number : width * (number + 1)])
+    return Cat(parts)
