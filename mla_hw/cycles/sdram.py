@@ -167,6 +167,11 @@ class SdramTiming:
         """Memory cycles that a refresh takes."""
         return self.precharge + self.refresh + _REFRESH_CYCLES
 
+    @property
+    def interruption(self) -> int:
+        """Memory cycles that a refresh costs at most: the rows of all banks are opened again."""
+        return self.pause + self.banks * (self.opening + _BANK_CYCLES)
+
     def plusargs(self) -> list[str]:
         """Return the arguments of ``sim/models/axi_memory.v``."""
         values: dict[str, Any] = {
