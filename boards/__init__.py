@@ -8,7 +8,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from boards.memory import MEMORY_KINDS, MEMORY_PINS, OPTIONAL_PINS, ExternalMemory
+from boards.memory import (
+    BUS_CLOCKS,
+    MEMORY_KINDS,
+    MEMORY_PINS,
+    ON_CHIP_KINDS,
+    OPTIONAL_PINS,
+    ExternalMemory,
+)
 from boards.reader import Reader
 from mla_hw.devices import Device, find_device
 from mla_hw.errors import ConfigError
@@ -150,6 +157,21 @@ class Board:
                 "memory.kind", f"'memory.kind' must be one of {kinds}, not {memory.kind!r}"
             )
         values["memory"] = memory
+        room = values["device"].on_chip.get(memory.kind, 0)
+        if memory.kind in ON_CHIP_KINDS and not 0 < memory.size_bytes <= room:
+            raise reader.error(
+                "memory.size_mib",
+                f"{values['device'].name} has {room} bytes of {memory.kind}, not "
+                f"{memory.size_bytes}",
+            )
+        if "top" in data and memory.kind in BUS_CLOCKS:
+            bus_mhz = BUS_CLOCKS[memory.kind] * values["core_mhz"]
+            if memory.clock_mhz != bus_mhz:
+                raise reader.error(
+                    "memory.clock_mhz",
+                    f"'memory.clock_mhz' must be {bus_mhz:g}, what core_mhz makes of it, not "
+                    f"{memory.clock_mhz:g}",
+                )
         if values["device"].family != "portable":
             for key in ("package", "io_standard", "pins"):
                 if key not in data:

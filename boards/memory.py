@@ -2,7 +2,14 @@
 
 from dataclasses import dataclass
 
-__all__ = ["MEMORY_KINDS", "MEMORY_PINS", "OPTIONAL_PINS", "ExternalMemory"]
+__all__ = [
+    "BUS_CLOCKS",
+    "MEMORY_KINDS",
+    "MEMORY_PINS",
+    "ON_CHIP_KINDS",
+    "OPTIONAL_PINS",
+    "ExternalMemory",
+]
 
 MEMORY_PINS: dict[str, tuple[str, ...]] = {
     "sdr": ("clk", "a", "ba", "dq", "ras_n", "cas_n", "we_n"),
@@ -19,8 +26,14 @@ OPTIONAL_PINS: dict[str, tuple[str, ...]] = {
 }
 """Those that a board may have tied."""
 
-MEMORY_KINDS = (*MEMORY_PINS, "spram", "lram", "bram", "axi")
-"""SDRAM, DDR3 SDRAM, three kinds of memory on the FPGA, and whatever is behind an AXI port."""
+ON_CHIP_KINDS = ("spram", "lram")
+"""Memory on the FPGA."""
+
+MEMORY_KINDS = (*MEMORY_PINS, *ON_CHIP_KINDS, "axi")
+"""SDRAM, DDR3 SDRAM, memory on the FPGA, and whatever is behind an AXI port."""
+
+BUS_CLOCKS = {"sdr": 1, "ddr3": 2}
+"""Clock of the memory's bus over that of the core."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

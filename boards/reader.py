@@ -1,6 +1,7 @@
 """Checks of what a board's file says."""
 
 import dataclasses
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class Reader:
         # YAML's true and false are integers to Python.
         good = isinstance(value, types) and not isinstance(value, bool)
         if good and kind in (int, float):
-            good = value > 0
+            good = 0 < value < math.inf
         if not good:
             raise self.error(key, f"{key!r} must be {wanted}, not {value!r}")
 

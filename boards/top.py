@@ -23,7 +23,7 @@ from rtl_gen.system import System
 __all__ = ["BoardTop", "board_top", "top_pins"]
 
 #: Form of the memory on the FPGA by the kind of a board's memory.
-_FORMS = {"spram": "ice40", "lram": "nexus", "bram": "portable"}
+_FORMS = {"spram": "ice40", "lram": "nexus"}
 #: Degrees that the register at the pin makes of the core's clock alone.
 _INVERTED = 180
 #: Pins that are pairs.

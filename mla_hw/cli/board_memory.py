@@ -3,18 +3,39 @@
 from typing import TYPE_CHECKING
 
 from mla_hw.cycles.sdram import SdramTiming
+from mla_hw.design import Design
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import NOMINAL_LATENCY
 
 if TYPE_CHECKING:
     from boards import Board
 
-__all__ = ["ON_CHIP_LATENCY", "memory_timing", "sdram_timing"]
+__all__ = ["ON_CHIP_LATENCY", "design_board", "memory_timing", "sdram_timing"]
 
 ON_CHIP_LATENCY = 3
 """Cycles from an address to its first beat: two of the memory on the FPGA, one of the arbiter."""
 
 _SDRAM = ("sdr", "ddr3")
+
+
+def design_board(design: Design) -> "Board":
+    """Return the board that a folder was generated for.
+
+    Raises
+    ------
+    ConfigError
+        If its manifest names none that is known.
+    """
+    # This package loads before those beside it.
+    from boards import load_board
+
+    name = design.manifest.get("board")
+    if not isinstance(name, str):
+        raise ConfigError(f"manifest.json: board: expected str, not {name!r}")
+    try:
+        return load_board(name)
+    except ConfigError as error:
+        raise ConfigError(f"manifest.json: board: {error}") from None
 
 
 def sdram_timing(board: "Board", port_bytes: int, core_mhz: float | None = None) -> SdramTiming:

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from mla_hw.design import Design
-from mla_hw.hardware import BURST_BEATS
+from mla_hw.hardware import BURST_BEATS, CoreConfig
+from mla_hw.markdown import markdown_table
+from mla_hw.program.image import REGIONS
 from mla_hw.registers import REGISTER_ADDRESS_BITS
 from rtl_gen.axi_wrapper import AXI_WRAPPER_NAME, axi_wrapper_verilog
 
@@ -25,8 +27,7 @@ _NOTES = """\
 # The core in a design of your own
 
 `verilog/{name}.v` is the top: the core with standard port names. Give the tool all files of
-`verilog/` that end in `.v`; it needs no other sources and no vendor cells. Memories and multipliers
-are inferred; multipliers have registers at both inputs and the output.
+`verilog/` that end in `.v`; it needs no other sources. Memories are inferred. {multipliers}
 
 | port | what it is | connect it to |
 |---|---|---|
@@ -57,10 +58,17 @@ it before a run and invalidate it after.
 1. Read `identity` and `hash` and compare them with `registers.h`: the core must be the one that
    this folder was generated for.
 2. Copy `image.bin` to memory, any address that is a multiple of {align} bytes.
-3. Write the base registers: address of the image plus the offset of each region in `manifest.json`.
-4. For each token: write the row x of int16 to its region, the position to its register, start; wait
-   for the interrupt or poll `status`; read y.
+3. Write the base registers: that address plus the offset of the region in the table below.
+{more_caches}4. Write `program_beats` = {beats} and `capacity` = {context}, or the core refuses a
+   start.
+5. For each token: write x, {x_shape} int16, to its region, and {positions}. x is the hidden state
+   divided by `scales.x` of `manifest.json`, rounded; y times `scales.y` is the result.
+6. Write `start` in `control`. Wait for `interrupt` (enable it in `interrupt_enable`, clear it by
+   writing its bits to `interrupt_status`), or poll `status` until `running` is 0. `error_code` says
+   what went wrong, if something did.
+7. Read y, {x_shape} int16, from its region.
 
+{regions}
 Addresses and bits of all registers are in `registers.md` and `registers.h`.
 """
 
@@ -80,16 +88,20 @@ def integration_files(
     """
     if board.memory.kind != "axi":
         return {}
-    align = BURST_BEATS * design.core.port_bytes
+    core, memory = design.core, design.memory
     notes = _NOTES.format(
         name=AXI_WRAPPER_NAME,
         clock=board.core_mhz,
-        data=8 * design.core.port_bytes,
+        data=8 * core.port_bytes,
         window=1 << REGISTER_ADDRESS_BITS,
         burst=BURST_BEATS,
-        image=design.memory.size,
+        image=memory.size,
         context=design.context,
-        align=align,
+        align=BURST_BEATS * core.port_bytes,
+        beats=-(-memory.regions["program"].size // core.port_bytes),
+        regions=_regions(design),
+        **_multipliers(core),
+        **_rows(design),
     )
     period = 1000 / board.core_mhz
     return {
@@ -97,3 +109,34 @@ def integration_files(
         "constraints.sdc": _CONSTRAINTS.format(name=AXI_WRAPPER_NAME, period=period),
         "integration.md": notes,
     }
+
+
+def _multipliers(core: CoreConfig) -> dict[str, str]:
+    text = f"Multipliers are cells of the family {core.multiplier}."
+    if core.multiplier == "portable":
+        text = "Multipliers, too, with registers at both inputs and the output."
+    return {"multipliers": text}
+
+
+def _rows(design: Design) -> dict[str, str]:
+    """Say what is different with several query rows."""
+    rows, size = design.core.query_rows, design.model.hidden_size
+    if rows == 1:
+        return {"x_shape": str(size), "positions": "its position to `position`", "more_caches": ""}
+    spread = 1 << design.core.spread_bits
+    return {
+        "x_shape": f"{rows} rows of {size} (of x, {spread} elements of each row in turn)",
+        "positions": "the position of each row to `position`, `position_1`, …",
+        "more_caches": "   The caches of the rows from 1 on, `base_cache_1` …, follow every "
+        f"{design.memory.cache_stride} bytes.\n",
+    }
+
+
+def _regions(design: Design) -> str:
+    """Return where the regions of every layer lie."""
+    layers = [f"layer {number}" for number in design.layers]
+    rows = (
+        (f"`base_{name}`", *(f"{regions[name].offset:#x}" for regions in design.memory.layers))
+        for name in REGIONS
+    )
+    return markdown_table(("register", *layers), rows)

@@ -22,6 +22,11 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+#: What generate puts into a folder.
+_MADE = frozenset({
+    *(MANIFEST, "predicted.json", "program.bin", "program.txt", "image.bin", "schedule.txt"),
+    *("registers.h", "registers.md", "constraints.sdc", "integration.md", "verilog"),
+})
 #: By the command that makes a folder: a JSON file in it and keys that the file has.
 _MARKS = {
     "generate": (MANIFEST, frozenset({"format", "hash", "weights_hash", "regions"})),
@@ -128,8 +133,15 @@ def replace_folder(target: Path, files: Mapping[str, str | bytes], what: str) ->
         raise ConfigError(f"{what}: cannot be written: {error.strerror}") from None
 
 
-def check_output(path: Path | str, option: str) -> None:
-    """Refuse, before long work, a file that cannot be written.
+def check_output(path: Path | str, option: str, folder: Path | str | None = None) -> None:
+    """Refuse, before long work, a file that cannot be written, or is one that generate made.
+
+    Parameters
+    ----------
+    path : Path or str
+    option : str
+    folder : Path or str, optional
+        The generated folder; only what other commands leave in it may be written over.
 
     Raises
     ------
@@ -137,6 +149,10 @@ def check_output(path: Path | str, option: str) -> None:
         Names the option.
     """
     target = Path(path).absolute()
+    if folder is not None and target.exists():
+        inside = Path(os.path.relpath(target.resolve(), Path(folder).resolve())).parts
+        if inside and inside[0] in _MADE:
+            raise ConfigError(f"{option} {path}: is a file that generate made, another is wanted")
     if target.is_dir():
         raise ConfigError(f"{option} {path}: must be a file, not a folder")
     _check_parent(target, f"{option} {path}")

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mla_hw.cli.board_memory import design_board
 from mla_hw.cli.hidden_rows import HiddenRows
 from mla_hw.cli.output_folder import check_output
 from mla_hw.cli.text import console, plain_table, print_paths
@@ -127,7 +128,7 @@ def run(
     chosen = layer_design(design, layer)
     rows = HiddenRows.read(hidden, chosen, 0)
     if json_path is not None:
-        check_output(json_path, "--json")
+        check_output(json_path, "--json", directory)
     if baud <= 0:
         raise ConfigError(f"--baud: must be positive, not {baud}")
     with SerialTransport(port, baud) as transport:
@@ -201,10 +202,9 @@ class _Session:
     def _prepare_memory(self) -> None:
         """Initialise DDR3 SDRAM; other memory is ready before the link is."""
         # The outer packages are not loaded before they are needed.
-        from boards import load_board
         from boards.litedram_core import board_controller
 
-        board = load_board(self.image.manifest["board"])
+        board = design_board(self.image)
         if board.memory.kind == "ddr3":
             self.say("initialise the DDR3 SDRAM")
             controller = board_controller(board)

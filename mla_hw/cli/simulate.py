@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from mla_hw.cli.board_memory import sdram_timing
+from mla_hw.cli.board_memory import design_board, sdram_timing
 from mla_hw.cli.hidden_rows import HiddenRows
 from mla_hw.cli.output_folder import check_different, check_output, make_folder
 from mla_hw.cli.simulation_run import Corruption, Interruption, SimulationRun
@@ -182,7 +182,7 @@ def simulate(
     check_different(hidden=hidden, output=output, json=json_path, trace=trace)
     for path, option in ((output, "--output"), (json_path, "--json"), (trace, "--trace")):
         if path is not None:
-            check_output(path, option)
+            check_output(path, option, folder)
     run = SimulationRun(
         design,
         rows,
@@ -261,10 +261,7 @@ def simulate(
 
 def _sdram(design: Design) -> SdramTiming:
     """Return the timing of the memory of the board that the core was generated for."""
-    # This package loads before those beside it.
-    from boards import load_board
-
-    return sdram_timing(load_board(design.manifest["board"]), design.core.port_bytes)
+    return sdram_timing(design_board(design), design.core.port_bytes)
 
 
 def _watched(core: CoreConfig) -> dict[str, list[tuple[str, int]]]:

@@ -144,7 +144,7 @@ def synth(
             f"--seeds: must be different integers from 0 to {_LAST_SEED}, not {list(seeds)}"
         )
     if json_path is not None:
-        check_output(json_path, "--json")
+        check_output(json_path, "--json", directory)
     flow = SynthFlow(Path(directory), progress or (lambda _: None), target_mhz, core=core)
     cells = flow.synthesise()
     usage = flow.pack()

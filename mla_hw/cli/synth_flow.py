@@ -113,6 +113,8 @@ class SynthFlow:
                 f"target_mhz: the clock of {self.board.name} is the {self.board.core_mhz:g} MHz of "
                 f"its PLL, not {target_mhz:g}; a core alone can be asked for any"
             )
+        if not core and not self.whole:
+            self.progress(f"{self.board.name} has no pins for host link and memory: the core alone")
         self._prepare_board(directory) if self.whole else self._prepare_adapter(manifest)
 
     def _prepare_adapter(self, manifest: Mapping[str, Any]) -> None:
@@ -138,7 +140,11 @@ class SynthFlow:
         self.top = "board_top"
         self.progress(f"emit Verilog of the top of {self.board.name}")
         top, controller = board_top(self.board, Design.load(directory).core)
-        texts = emit_verilog(top, name=self.top)
+        head = (
+            f"// What works on {self.board.name}: core, host link and memory. Made from\n"
+            "// boards/top.py and rtl_gen/system.py, which are the readable source.\n\n"
+        )
+        texts = {name: head + text for name, text in emit_verilog(top, name=self.top).items()}
         if controller is not None:
             texts[f"{controller.name}.v"] = controller.verilog
         for name, text in texts.items():

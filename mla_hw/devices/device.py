@@ -1,5 +1,6 @@
 """An FPGA as data."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from mla_hw.devices.memory import MemoryCell, MemoryMapping
@@ -71,6 +72,8 @@ class Device:
         Look-up tables of a core's logic over those that it takes on ECP5.
     wide_memory : int or None
         Bits of a row from which on the project's own flow puts a memory into block RAM.
+    on_chip : mapping of str to int
+        Bytes of each kind of large memory, ``"spram"`` or ``"lram"``.
     multiplier_sites : MultiplierSites or None
         Where the multipliers are, if that is known.
     """
@@ -89,6 +92,7 @@ class Device:
     distributed_lut: int
     logic_factor: float = 1.0
     wide_memory: int | None = None
+    on_chip: Mapping[str, int] = field(default_factory=dict)
     multiplier_sites: MultiplierSites | None = field(default=None, repr=False)
 
     def map_memory(

@@ -83,6 +83,7 @@ _ICE40 = Device(
     ),
     distributed_cell=None,
     distributed_lut=0,
+    on_chip={"spram": 4 * 32 * 1024},
     # Logic cells: a flip-flop that no look-up table drives takes one as well.
     logic_factor=1.72,
 )
@@ -132,6 +133,7 @@ _NEXUS = Device(
     dsp=56,
     die="LIFCL-40",
     part="LIFCL-40-{speed_grade}{package}C",
+    on_chip={"lram": 2 * 64 * 1024},
     block_cell=MemoryCell(
         names=("PDPSC16K", "PDP16K"),
         shapes=_SHAPES_18K,

@@ -119,7 +119,7 @@ def test_unknown_board_lists_the_known_ones():
         (changed(memory={"kind": "sdr"}), "key 'memory.part' is missing"),
         (
             changed(memory=load_board("ulx3s-85f").to_dict()["memory"] | {"kind": "ddr9"}),
-            "'memory.kind' must be one of sdr, ddr3, spram, lram, bram, axi, not 'ddr9'",
+            "'memory.kind' must be one of sdr, ddr3, spram, lram, axi, not 'ddr9'",
         ),
         (
             changed(pins={"clk": "G2", "rst": "R1", "scan_in": "T1", "scan_out": "R1"}),
@@ -167,6 +167,22 @@ def test_a_pin_that_is_used_twice_names_file_and_line():
     pins = {"clk": "G2", "rst": "R1", "scan_in": "T1", "scan_out": "R1"}
     with pytest.raises(ConfigError, match=r"^b\.yaml:15: pin R1 is used twice"):
         Board.from_dict("b", changed(pins=pins), path="b.yaml", lines={"pins.scan_out": 15})
+
+
+@pytest.mark.parametrize(
+    ("board", "changes", "message"),
+    [
+        ("ulx3s-85f", {"clock_mhz": 100}, "'memory.clock_mhz' must be 60, what core_mhz makes"),
+        ("ecpix5-85f", {"clock_mhz": 75}, "'memory.clock_mhz' must be 150, what core_mhz makes"),
+        ("crosslink-nx-evn", {"size_mib": 64}, "LIFCL-40 has 131072 bytes of lram, not 67108864"),
+        ("ulx3s-85f", {"kind": "lram"}, "LFE5U-85F has 0 bytes of lram, not 33554432"),
+        ("icebreaker", {"size_mib": float("inf")}, "must be a positive number, not inf"),
+    ],
+)
+def test_a_memory_that_the_board_cannot_have(board, changes, message):
+    data = load_board(board).to_dict()
+    with pytest.raises(ConfigError, match=re.escape(message)):
+        Board.from_dict("b", data | {"memory": data["memory"] | changes})
 
 
 def test_memory_on_the_fpga_has_no_pins():

@@ -9,7 +9,9 @@ from mla_hw.cli.fpga_tools import find_yosys
 from mla_hw.cli.generate import generate
 from mla_hw.design import Design
 from mla_hw.hardware import BURST_BEATS
+from mla_hw.host.steps import setup_writes
 from rtl_gen.axi_wrapper import AXI_WRAPPER_NAME, axi_wrapper_verilog, standard_name
+from tests.model.checkpoints import write_layers
 
 
 @pytest.fixture(scope="module")
@@ -64,13 +66,40 @@ def test_notes_and_constraints_say_what_the_core_has(folder):
     assert f"at most {BURST_BEATS} beats" in notes
     design = Design.load(folder)
     assert f"of {design.context} tokens, take {design.memory.size} bytes of memory" in notes
-    for register in ("identity", "hash", "status"):
-        assert f"`{register}" in notes
-        assert register in (folder / "registers.md").read_text(encoding="utf-8")
+    for word in ("identity", "hash", "status"):
+        assert f"`{word}" in notes
+        assert word in (folder / "registers.md").read_text(encoding="utf-8")
+    # What a run needs beside the base registers, as the driver writes it.
+    written = dict(setup_writes(design.core, design.memory))
+    for name in ("program_beats", "capacity"):
+        assert f"`{name}` = {written[register(name).address]}" in notes
+    for name, region in design.regions.items():
+        assert f"| `base_{name}` | {region.offset:#x} |" in notes
+    assert "no vendor cells" not in notes
     constraints = (folder / "constraints.sdc").read_text(encoding="utf-8")
     assert re.search(
         r"^create_clock -name aclk -period 10\.000 \[get_ports aclk\]$", constraints, re.M
     )
+
+
+def test_notes_say_what_is_different_with_rows_layers_and_vendor_cells(tmp_path):
+    generate(
+        write_layers(tmp_path / "model", 3),
+        out=tmp_path / "core",
+        board="generic-axi",
+        hardware={"rows": 2, "columns": 4, "multiplier": "ecp5"},
+        layers=(2, 0),
+        rows=2,
+        image=False,
+    )
+    notes = (tmp_path / "core" / "integration.md").read_text(encoding="utf-8")
+    design = Design.load(tmp_path / "core")
+    assert "Multipliers are cells of the family ecp5." in notes
+    assert "`base_cache_1`" in notes
+    assert "`position_1`" in notes
+    offsets = " | ".join(f"{regions['weights'].offset:#x}" for regions in design.memory.layers)
+    assert "| register | layer 2 | layer 0 |" in notes
+    assert f"| `base_weights` | {offsets} |" in notes
 
 
 def test_a_board_with_a_memory_of_its_own_has_none(tmp_path):
