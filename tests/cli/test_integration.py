@@ -10,6 +10,7 @@ from mla_hw.cli.generate import generate
 from mla_hw.design import Design
 from mla_hw.hardware import BURST_BEATS
 from mla_hw.host.steps import setup_writes
+from mla_hw.registers import register
 from rtl_gen.axi_wrapper import AXI_WRAPPER_NAME, axi_wrapper_verilog, standard_name
 from tests.model.checkpoints import write_layers
 
