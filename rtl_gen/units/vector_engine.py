@@ -13,6 +13,7 @@ from mla_hw.golden.score_unit import SCORE_BITS
 from mla_hw.hardware import CoreConfig
 from rtl_gen.control_layouts import short_opcodes
 from rtl_gen.layouts import read_port_signature, vector_command_layout, vector_write_layout
+from rtl_gen.pipeline import KEEP
 from rtl_gen.units.context_accumulator import head_control_layout
 from rtl_gen.units.multiplier import Multiplier
 from rtl_gen.units.norm import Norm
@@ -169,25 +170,24 @@ class VectorEngine(wiring.Component):
 
     def _dispatch(self, m, units):
         """Hand each command to its unit; return, by name, which one has been at work last."""
-        busy = Signal()
         active = {name: Signal(name=f"active_{name.lower()}") for name in units}
         codes = short_opcodes(units)
-        accept = self.command.valid & ~busy
-        m.d.comb += self.command.ready.eq(~busy)
-        for name, unit in units.items():
+        # The units lie far apart, so that each has a register of its own that says the same.
+        busy = [Signal(name=f"busy_{name.lower()}", attrs=KEEP) for name in units]
+        m.d.comb += self.command.ready.eq(~busy[0])
+        for (name, unit), near in zip(units.items(), busy, strict=True):
+            accept = self.command.valid & ~near
             selected = self.command.p.opcode[: len(codes[name])] == codes[name]
             m.d.comb += [
                 unit.command.p.eq(self.command.p),
                 unit.command.valid.eq(accept & selected),
             ]
+            with m.If(self.done):
+                m.d.sync += near.eq(0)
             with m.If(accept):
-                m.d.sync += active[name].eq(selected)
+                m.d.sync += [near.eq(1), active[name].eq(selected)]
 
         m.d.sync += self.done.eq(Cat(unit.done for unit in units.values()).any())
-        with m.If(self.done):
-            m.d.sync += busy.eq(0)
-        with m.If(accept):
-            m.d.sync += busy.eq(1)
         return active
 
     def _share_multipliers(self, m, units):
