@@ -1,6 +1,7 @@
 """Measure the clock and the area of placed cores: ``make bench-fmax``; takes hours.
 
-    python -m benchmarks.fmax [--output benchmarks/results.json] [--seeds 1 2 3] [CORE ...]
+    python -m benchmarks.fmax [--output benchmarks/results.json] [--seeds 1 2 3] [--jobs N]
+        [CORE ...]
 
 Generates each of CORES for DeepSeek-V2-Lite, places and routes it with every seed, and writes
 clocks and resources with versions and commit as JSON, and the table of the README. Cores that are
@@ -39,11 +40,11 @@ SEEDS = (1, 2, 3)
 TARGET_MHZ = 110
 
 
-def measure(name: str, seeds: Sequence[int], folder: Path) -> dict[str, Any]:
+def measure(name: str, seeds: Sequence[int], jobs: int, folder: Path) -> dict[str, Any]:
     """Place one core with every seed and return its figures."""
     mla_hw.generate(MODEL, out=folder, board=BOARD, hardware=CORES[name], image=False, progress=say)
     report = mla_hw.synth(
-        folder, core=True, place=True, seeds=seeds, target_mhz=TARGET_MHZ, progress=say
+        folder, core=True, place=True, seeds=seeds, jobs=jobs, target_mhz=TARGET_MHZ, progress=say
     )
     usages = {resource: getattr(report, resource) for resource in ("lut", "ff", "dsp", "bram")}
     return {
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("cores", nargs="*", metavar="CORE", help=f"one of {', '.join(CORES)}")
     parser.add_argument("--output", type=Path, default=OUTPUT)
     parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at the same time")
     options = parser.parse_args(arguments)
     if unknown := set(options.cores) - set(CORES):
         parser.error(f"CORE: must be one of {', '.join(CORES)}, not {', '.join(sorted(unknown))}")
@@ -91,7 +93,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(name, flush=True)
         measured = commit(options.output)
         with tempfile.TemporaryDirectory() as folder:
-            figures = {"commit": measured, **measure(name, options.seeds, Path(folder))}
+            figures = {
+                "commit": measured,
+                **measure(name, options.seeds, options.jobs, Path(folder)),
+            }
         # After every core, because the next one takes long; others may have written meanwhile.
         results = read_results(options.output)
         known = {**results.get("clocks", {}), name: figures}

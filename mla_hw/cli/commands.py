@@ -192,6 +192,9 @@ def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
         metavar="1,2,3",
         help="seeds of the placement (default: 1)",
     )
+    command.add_argument(
+        "--jobs", type=positive, default=1, metavar="N", help="seeds at a time (default: 1)"
+    )
     command.add_argument("--json", type=path, metavar="FILE", help="report")
 
 

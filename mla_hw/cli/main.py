@@ -133,6 +133,7 @@ def _synth(arguments: argparse.Namespace) -> int:
         place=arguments.place,
         core=arguments.core,
         seeds=arguments.seeds,
+        jobs=arguments.jobs,
         json_path=arguments.json,
         progress=_progress,
     )

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -100,6 +101,7 @@ def synth(
     place: bool = False,
     core: bool = False,
     seeds: Sequence[int] = (1,),
+    jobs: int = 1,
     target_mhz: float | None = None,
     json_path: Path | str | None = None,
     progress: Callable[[str], None] | None = None,
@@ -120,6 +122,8 @@ def synth(
         host link, memory controller and clocks. So it is for a board without pins for these.
     seeds : sequence of int
         Seeds of the placement.
+    jobs : int
+        Seeds that are placed at the same time.
     target_mhz : float, optional
         Clock that nextpnr is asked for, with `core`; the board's by default.
     json_path : Path or str, optional
@@ -164,7 +168,8 @@ def synth(
                     flow.board.device.name,
                     hint,
                 )
-        fmax = {seed: flow.place(seed) for seed in seeds}
+        with ThreadPoolExecutor(jobs) as pool:
+            fmax = dict(zip(seeds, pool.map(flow.place, seeds), strict=True))
         # The fastest of those in which every clock is met, if there is one.
         bitstream = flow.bitstream(max(fmax, key=lambda seed: (flow.timing_met[seed], fmax[seed])))
     report = SynthReport(
