@@ -97,12 +97,12 @@ def test_predicted_and_simulated_differ(folder, tmp_path, memory):
 
 def test_device_too_small_and_timing_missed(folder, tmp_path):
     write_packed(folder, lut=90000)
-    write_placed(folder, seed1=61.5, seed2=70.25, seed3=60.0)
+    write_placed(folder, seed1=51.5, seed2=58.25, seed3=50.0)
     warnings, _ = warnings_of(folder, tmp_path)
     assert warnings == (
         "Look-up tables over the device: 90\u202f000 counted, 83\u202f640 available.",
-        "Timing is missed: the fastest seed reaches 70.25 MHz, the board's clock for the core is "
-        "80 MHz.",
+        "Timing is missed: the fastest seed reaches 58.25 MHz, the board's clock for the core is "
+        "60 MHz.",
     )
     assert 'class="part over"' in (tmp_path / "page.html").read_text(encoding="utf-8")
 
