@@ -209,8 +209,7 @@ _ECP5 = Family(
     constrain=_lpf,
     constraints_option="--lpf",
     target=False,
-    # Without the last option a few nets of a crowded device take detours of 10 ns.
-    place=("--placer", "static", "--router", "router2", "--tmg-ripup"),
+    place=("--placer", "static", "--router", "router2"),
     routed=("--textcfg", ".config"),
     bitstream=".bit",
     packer=Packer(
