@@ -72,7 +72,9 @@ class Family:
         Takes the netlist; returns the look-up tables that nextpnr uses but does not count.
     passes : tuple
         Changes of the netlist: text that says how many cells a change has concerned, by how many
-        flip-flops each changes the count, and the change itself, of top module and device.
+        flip-flops each changes the count, and the change itself.
+    floorplan : callable or None
+        Takes top module and device; gives multipliers their places and returns how many.
     nextpnr : str
         Name of the program.
     part : callable
@@ -101,7 +103,8 @@ class Family:
     flip_flops: tuple[str, ...]
     lut_cells: Mapping[str, int] = field(repr=False)
     extra_luts: Callable[[Mapping[str, Any]], int] | None = None
-    passes: tuple[tuple[str, int, Callable[[Mapping[str, Any], Device], int]], ...] = ()
+    passes: tuple[tuple[str, int, Callable[[Mapping[str, Any]], int]], ...] = ()
+    floorplan: Callable[[Mapping[str, Any], Device], int] | None = None
     nextpnr: str
     part: Callable[["Board"], list[str]]
     constraints: str
@@ -144,10 +147,8 @@ class Family:
 def _lpf(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
     lines = [f'FREQUENCY PORT "clk" {clock_mhz} MHZ;']
     for port, pin in pins.items():
-        settings = {"IO_TYPE": pin.standard, **_pull("PULLMODE", pin), **pin.options}
-        joined = " ".join(f"{name}={value}" for name, value in settings.items())
         lines.append(f'LOCATE COMP "{port}" SITE "{pin.site}";')
-        lines.append(f'IOBUF PORT "{port}" {joined};')
+        lines.append(f'IOBUF PORT "{port}" {_settings(pin, "PULLMODE")};')
     return "\n".join(lines) + "\n"
 
 
@@ -159,26 +160,25 @@ def _pcf(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
 
 
 def _cst(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
-    lines = []
-    for port, pin in pins.items():
-        settings = {"IO_TYPE": pin.standard, **_pull("PULL_MODE", pin)}
-        joined = " ".join(f"{name}={value}" for name, value in settings.items())
-        lines.append(f'IO_LOC "{port}" {pin.site};\nIO_PORT "{port}" {joined};\n')
-    return "".join(lines)
+    return "".join(
+        f'IO_LOC "{port}" {pin.site};\nIO_PORT "{port}" {_settings(pin, "PULL_MODE")};\n'
+        for port, pin in pins.items()
+    )
 
 
 def _pdc(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
-    lines = []
-    for port, pin in pins.items():
-        settings = {"IO_TYPE": pin.standard, **_pull("PULLMODE", pin)}
-        joined = " ".join(f"{name}={value}" for name, value in settings.items())
-        lines.append(f"ldc_set_location -site {{{pin.site}}} [get_ports {port}]\n")
-        lines.append(f"ldc_set_port -iobuf {{{joined}}} [get_ports {port}]\n")
-    return "".join(lines)
+    return "".join(
+        f"ldc_set_location -site {{{pin.site}}} [get_ports {port}]\n"
+        f"ldc_set_port -iobuf {{{_settings(pin, 'PULLMODE')}}} [get_ports {port}]\n"
+        for port, pin in pins.items()
+    )
 
 
-def _pull(name: str, pin: "Pin") -> dict[str, str]:
-    return {name: pin.pull.upper()} if pin.pull else {}
+def _settings(pin: "Pin", pull: str) -> str:
+    """Return what a buffer is set to; `pull` is the family's word for that."""
+    chosen = {pull: pin.pull.upper()} if pin.pull else {}
+    settings = {"IO_TYPE": pin.standard, **chosen, **pin.options}
+    return " ".join(f"{name}={value}" for name, value in settings.items())
 
 
 def _part(board: "Board") -> str:
@@ -192,14 +192,10 @@ _ECP5 = Family(
     flip_flops=("TRELLIS_FF",),
     lut_cells={"LUT4": 1, "CCU2C": 2, "TRELLIS_DPR16X4": 6},
     passes=(
-        ("{} registers moved into block RAMs", -1, lambda top, device: absorb_registers(top)),
-        (
-            "{} copies of registers that reset many others",
-            1,
-            lambda top, device: split_resets(top),
-        ),
-        ("{} multipliers of the array placed", 0, place_multipliers),
+        ("{} registers moved into block RAMs", -1, absorb_registers),
+        ("{} copies of registers that reset many others", 1, split_resets),
     ),
+    floorplan=place_multipliers,
     nextpnr="nextpnr-ecp5",
     part=lambda board: [
         *(f"--{board.device.die}", "--package", board.package),
@@ -273,9 +269,7 @@ _NEXUS = Family(
     rows={"lut": "OXIDE_COMB", "ff": "OXIDE_FF", "dsp": "MULT18_CORE", "bram": "OXIDE_EBR"},
     flip_flops=("FD1P3",),
     lut_cells={"LUT4": 1, "INV": 1, "CCU2": 2, "WIDEFN9": 2, "DPR16X4": 4},
-    passes=(
-        ("{} carry chains freed of a constant", 0, lambda top, device: free_carry_inputs(top)),
-    ),
+    passes=(("{} carry chains freed of a constant", 0, free_carry_inputs),),
     nextpnr="nextpnr-nexus",
     part=lambda board: ["--device", _part(board)],
     constraints="pins.pdc",

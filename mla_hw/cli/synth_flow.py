@@ -185,10 +185,12 @@ class SynthFlow:
         netlist = self._read_json(self.netlist.name, "yosys")
         module = netlist["modules"][self.top]
         for text, change, run in self.family.passes:
-            if count := run(module, self.board.device):
+            if count := run(module):
                 self.progress(f"yosys: {text.format(count)}")
                 if change:
                     cells[self.family.flip_flops[0]] += change * count
+        if self.family.floorplan and (count := self.family.floorplan(module, self.board.device)):
+            self.progress(f"{count} multipliers of the array get their places")
         self._write(self.netlist.name, json.dumps(netlist))
         self.cells = dict(sorted(cells.items()))
         if self.family.extra_luts:

@@ -23,7 +23,8 @@ def resources_section(facts: Facts) -> Section:
     """Return bars and tables of resources and clocks."""
     counted = any(item.counted is not None for item in facts.resources)
     how = (
-        "Counted by nextpnr after packing, with the adapter that the core is synthesised in."
+        "Counted by nextpnr after packing, with what is around the core: host link, memory and "
+        "clocks, or with synth --core an adapter."
         if counted
         else "Not synthesised yet: mla-hw synth counts them."
     )
