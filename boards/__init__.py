@@ -19,6 +19,7 @@ from boards.memory import (
 from boards.reader import Reader
 from mla_hw.devices import Device, find_device
 from mla_hw.errors import ConfigError
+from mla_hw.hardware import HardwareConfig
 from mla_hw.yaml_lines import load_yaml_mapping
 
 __all__ = ["ADAPTER_PINS", "Board", "ExternalMemory", "TopPins", "list_boards", "load_board"]
@@ -141,8 +142,7 @@ class Board:
         ------
         ConfigError
             If a key is unknown, missing or of the wrong type, the device is unknown, or a pin is
-            used twice. Keys and values of `hardware` are checked where the hardware configuration
-            is made.
+            used twice, or there is no such hardware configuration.
         """
         reader = Reader(path or name, lines or {})
         values = reader.fields(cls, data, given={"name"})
@@ -157,6 +157,10 @@ class Board:
                 "memory.kind", f"'memory.kind' must be one of {kinds}, not {memory.kind!r}"
             )
         values["memory"] = memory
+        try:
+            HardwareConfig.from_dict(values["hardware"])
+        except ConfigError as error:
+            raise reader.error("hardware", f"hardware: {error}") from None
         room = values["device"].on_chip.get(memory.kind, 0)
         if memory.kind in ON_CHIP_KINDS and not 0 < memory.size_bytes <= room:
             raise reader.error(

@@ -141,8 +141,11 @@ class Design:
             problem = f"manifest.json has no {error}"
         except OSError as error:
             problem = f"{Path(error.filename).name} cannot be read: {error.strerror}"
-        except (AttributeError, LookupError, TypeError, ValueError, MlaHwError) as error:
+        except MlaHwError as error:
             problem = str(error)
+        except (AttributeError, LookupError, TypeError, ValueError):
+            # What these say is of the program, not of the folder.
+            problem = "manifest.json or program.bin is not as generate writes it"
         if problem:
             raise ConfigError(f"{folder}: is damaged ({problem}): generate it again")
         return design

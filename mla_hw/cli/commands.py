@@ -195,6 +195,13 @@ def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--jobs", type=positive, default=1, metavar="N", help="seeds at a time (default: 1)"
     )
+    command.add_argument(
+        "--baud",
+        type=positive,
+        default=DEFAULT_BAUD,
+        metavar="N",
+        help=f"bits per second of the host link (default: {DEFAULT_BAUD})",
+    )
     command.add_argument("--json", type=path, metavar="FILE", help="report")
 
 

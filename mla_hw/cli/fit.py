@@ -30,6 +30,10 @@ LUTS = "look-up tables"
 MEMORY = "bytes of memory"
 ACTIVATIONS = "bytes of activation buffer"
 UNITS = (MULTIPLIERS, BLOCKS, LUTS, MEMORY)
+_SPOKEN = {
+    MEMORY: "bytes",
+    LUTS: "look-up tables (estimated, with host link and memory controller)",
+}
 #: Look-up tables of host link, arbiter and memory controller by the kind of memory, as synthesis
 #: for ECP5 counts them (``make boards``).
 LUTS_AROUND = {"sdr": 2500, "ddr3": 4800, "spram": 1200, "lram": 1200}
@@ -153,7 +157,10 @@ def _fit(config: ModelConfig, board: "Board") -> FitRow:
         needs += _device_needs(schedule.core, board)
         memory, context = _memory_need(config, schedule, board.memory.size_bytes)
         needs.append(memory)
-        reason = reason or _too_small(memory, needs, board)
+        lacking = _too_small(needs, board)
+        # With a larger activation buffer the layer may still not fit: that ends the matter.
+        buffers = any(need.unit == ACTIVATIONS for need in needs)
+        reason = lacking if lacking and (buffers or not reason) else reason
     return FitRow(
         board=board.name,
         device=board.device.name,
@@ -183,16 +190,15 @@ def _schedule(
         return schedule_layer(config, larger, multiplier=board.device.family, pass_groups=groups)
 
 
-def _too_small(memory: Need, needs: Sequence[Need], board: "Board") -> str:
-    """Say what a core has no room for that the device had room for."""
-    luts = next(need for need in needs if need.unit == LUTS)
+def _too_small(needs: Sequence[Need], board: "Board") -> str:
+    """Say what there is not enough of, whatever the buffers are."""
     device = f"{board.device.name} of {board.name}"
-    for need, unit, where in (
-        (memory, "bytes", f"memory of {board.name}"),
-        (luts, "look-up tables (estimated, with host link and memory controller)", device),
-    ):
-        if not need.enough:
-            return str(CapacityError(need.needs, need.has, unit, where))
+    for need in needs:
+        if not need.enough and need.unit != ACTIVATIONS:
+            where = f"memory of {board.name}" if need.unit == MEMORY else device
+            return str(
+                CapacityError(need.needs, need.has, _SPOKEN.get(need.unit, need.unit), where)
+            )
     return ""
 
 

@@ -134,6 +134,7 @@ def _synth(arguments: argparse.Namespace) -> int:
         core=arguments.core,
         seeds=arguments.seeds,
         jobs=arguments.jobs,
+        baud=arguments.baud,
         json_path=arguments.json,
         progress=_progress,
     )

@@ -26,9 +26,9 @@ from mla_hw.html.resources import resources_section
 from mla_hw.html.roofline import roofline_section
 from mla_hw.html.simulation import Simulation, belongs_to, read_reports
 from mla_hw.html.summary import summary_section
-from mla_hw.html.synthesis import read_cells, read_clocks
 from mla_hw.html.timeline import timeline_section
 from mla_hw.html.utilisation import utilisation_section
+from mla_hw.nextpnr_report import read_cells, read_clocks
 
 if TYPE_CHECKING:
     from boards import Board
@@ -121,7 +121,7 @@ def collect_facts(folder: Path, design: Design, say: Callable[[str], None]) -> F
     # Before what takes long.
     build = folder / "build" / "synth"
     cells = read_cells(build / "pack.json")
-    fmax = read_clocks(build)
+    fmax = read_clocks(build, board.core_mhz)
     simulation, stale = _read_simulation(folder, design)
     say("predict cycles")
     rows, same = design.core.query_rows, design.memory.same_sequence

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,6 +22,9 @@ from mla_hw.host.link import Link, LinkError
 from mla_hw.host.operation import Transport, perform
 from mla_hw.host.protocol import DEFAULT_BAUD
 from mla_hw.host.serial_port import SerialTransport
+
+if TYPE_CHECKING:
+    from boards import Board
 
 __all__ = ["RunReport", "print_run", "run"]
 
@@ -129,11 +132,16 @@ def run(
     rows = HiddenRows.read(hidden, chosen, 0)
     if json_path is not None:
         check_output(json_path, "--json", directory)
+    board = design_board(design)
+    if board.top is None:
+        raise ConfigError(
+            f"{board.name} has no host link: generate for a board whose file has the key top"
+        )
     if baud <= 0:
         raise ConfigError(f"--baud: must be positive, not {baud}")
     with SerialTransport(port, baud) as transport:
         try:
-            session = _Session(transport, design, baud, progress or (lambda _: None))
+            session = _Session(transport, design, board, baud, progress or (lambda _: None))
             report = session.run(chosen, rows)
         except LinkError as error:
             raise LinkError(
@@ -161,9 +169,14 @@ class _Session:
     """One board, from the first byte to the last."""
 
     def __init__(
-        self, transport: Transport, image: Design, baud: int, say: Callable[[str], None]
+        self,
+        transport: Transport,
+        image: Design,
+        board: "Board",
+        baud: int,
+        say: Callable[[str], None],
     ) -> None:
-        self.transport, self.image, self.say = transport, image, say
+        self.transport, self.image, self.board, self.say = transport, image, board, say
         self.driver = Driver(Link(baud=baud))
         self._said = 0.0
 
@@ -204,10 +217,9 @@ class _Session:
         # The outer packages are not loaded before they are needed.
         from boards.litedram_core import board_controller
 
-        board = design_board(self.image)
-        if board.memory.kind == "ddr3":
+        if self.board.memory.kind == "ddr3":
             self.say("initialise the DDR3 SDRAM")
-            controller = board_controller(board)
+            controller = board_controller(self.board)
             for lane in perform(prepare_ddr3(self.driver.link, controller), self.transport):
                 self.say(str(lane))
 

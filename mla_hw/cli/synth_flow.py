@@ -13,6 +13,8 @@ from mla_hw.cli.fpga_tools import find_tool, find_yosys, run_tool, tool_version
 from mla_hw.cli.output_folder import make_folder
 from mla_hw.design import Design, read_manifest, verilog_sources
 from mla_hw.errors import ConfigError, ToolError
+from mla_hw.host.protocol import DEFAULT_BAUD
+from mla_hw.nextpnr_report import read_clock
 
 if TYPE_CHECKING:
     from boards import Board
@@ -29,8 +31,6 @@ YOSYS_STEPS = {
 }
 #: What holds units: the core in its adapter, the system of a board.
 _OWNERS = ("core.", "system.")
-#: nextpnr derives clocks in whole picoseconds.
-_CLOCK_MARGIN = 0.001
 NEXTPNR_STEPS = {
     "Info: Packing constants": "packing",
     "Info: Running Static placer": "placing",
@@ -61,6 +61,8 @@ class SynthFlow:
         Clock that nextpnr is asked for; the board's by default.
     core : bool
         Build the core in its adapter, in place of the board's top with host link and memory.
+    baud : int
+        Bits per second of the host link.
 
     Attributes
     ----------
@@ -83,6 +85,7 @@ class SynthFlow:
         target_mhz: float | None = None,
         *,
         core: bool = False,
+        baud: int = DEFAULT_BAUD,
     ) -> None:
         # The outer packages, and with them Amaranth, are not loaded before they are needed.
         from boards import load_board
@@ -104,18 +107,23 @@ class SynthFlow:
         self.sources = list(verilog_sources(directory, manifest))
         self.build = directory / "build" / "synth"
         self.netlist = self.build / "netlist.json"
-        # A bitstream of an earlier run must not look like one of this run.
-        shutil.rmtree(self.build, ignore_errors=True)
-        make_folder(self.build)
         self.whole = self.board.top is not None and not core
         if self.whole and target_mhz not in (None, self.board.core_mhz):
             raise ConfigError(
                 f"target_mhz: the clock of {self.board.name} is the {self.board.core_mhz:g} MHz of "
                 f"its PLL, not {target_mhz:g}; a core alone can be asked for any"
             )
+        divisor = self._divisor(baud) if self.whole else 0
+        # Here nothing more is refused. A bitstream of an earlier run must not look like one of
+        # this run.
+        shutil.rmtree(self.build, ignore_errors=True)
+        make_folder(self.build)
         if not core and not self.whole:
             self.progress(f"{self.board.name} has no pins for host link and memory: the core alone")
-        self._prepare_board(directory) if self.whole else self._prepare_adapter(manifest)
+        if self.whole:
+            self._prepare_board(directory, divisor)
+        else:
+            self._prepare_adapter(manifest)
 
     def _prepare_adapter(self, manifest: Mapping[str, Any]) -> None:
         """Put the core into the adapter."""
@@ -132,14 +140,23 @@ class SynthFlow:
         }
         self._write(self.family.constraints, self.family.constrain(pins, self.target_mhz))
 
-    def _prepare_board(self, directory: Path) -> None:
+    def _divisor(self, baud: int) -> int:
+        """Return the clocks per bit of the host link."""
+        from rtl_gen.host.uart import uart_divisor
+
+        try:
+            return uart_divisor(round(self.board.core_mhz * 1e6), baud)
+        except ConfigError as error:
+            raise ConfigError(f"--baud: {error}") from None
+
+    def _prepare_board(self, directory: Path, divisor: int) -> None:
         """Put the core behind the pins of the board, with host link and memory."""
         from boards.top import board_top, top_pins
         from rtl_gen.verilog import emit_verilog
 
         self.top = "board_top"
         self.progress(f"emit Verilog of the top of {self.board.name}")
-        top, controller = board_top(self.board, Design.load(directory).core)
+        top, controller = board_top(self.board, Design.load(directory).core, divisor=divisor)
         head = (
             f"// What works on {self.board.name}: core, host link and memory. Made from\n"
             "// boards/top.py and rtl_gen/system.py, which are the readable source.\n\n"
@@ -228,21 +245,12 @@ class SynthFlow:
             *("--report", f"{stem}.json", self.family.routed[0], stem + self.family.routed[1]),
             log=f"{stem}.log",
         )
-        clocks = self._read_json(f"{stem}.json", "nextpnr")["fmax"].values()
-        if not clocks:
-            raise ToolError(f"nextpnr found no clocked path (log: {self.build / stem}.log)")
-        # Beside the core's there may be clocks for pins and start-up, slower and faster ones.
-        wanted = [clock for clock in clocks if self._is_target(clock["constraint"])] or clocks
-        value = round(min(float(clock["achieved"]) for clock in wanted), 2)
-        self.timing_met[seed] = all(
-            float(clock["achieved"]) >= float(clock["constraint"]) * (1 - _CLOCK_MARGIN)
-            for clock in clocks
-        )
+        try:
+            value, self.timing_met[seed] = read_clock(self.build / f"{stem}.json", self.target_mhz)
+        except ConfigError as error:
+            raise ToolError(f"nextpnr: {error} (log: {self.build / stem}.log)") from None
         self.progress(f"nextpnr: seed {seed} reaches {value:.2f} MHz")
         return value
-
-    def _is_target(self, clock_mhz: float) -> bool:
-        return abs(clock_mhz - self.target_mhz) <= _CLOCK_MARGIN * self.target_mhz
 
     def bitstream(self, seed: int) -> Path:
         """Pack the bitstream of one seed and return its path."""

@@ -77,7 +77,7 @@ PARTS: Mapping[str, Mapping[str, float]] = {
 # What the controller takes in memory cycles: LiteDRAM with its chip in `benchmarks/litedram.py`.
 #: From an accepted address to the first command. What the data take from the pins to the core is in
 #: it as well, because no other burst waits for that.
-_COMMAND_CYCLES = 7
+_COMMAND_CYCLES = 9
 #: From the last command of a bank to the first one of another bank, beyond the cycle that there is
 #: between any two.
 _BANK_CYCLES = 3

@@ -12,6 +12,7 @@ from rtl_gen.axi import axi4_signature, axi_lite_signature
 from rtl_gen.memory.clock_output import ClockOutput
 from rtl_gen.memory.controller_port import CONTROLLER_ADDRESS_BITS, ControllerPort
 from rtl_gen.memory.litedram_core import LiteDramCore
+from rtl_gen.memory.register_slice import RegisterSlice
 from rtl_gen.memory.width_converter import WidthConverter
 
 __all__ = ["LiteDram"]
@@ -33,9 +34,10 @@ class LiteDram(wiring.Component):
     Bursts may have any length that AXI4 knows on this width and the converter allows. Addresses
     beyond the memory wrap around; every response is OKAY. A write is answered when its data are at
     the chip, so that a read after the response sees them. Where `data_bits` is more than the
-    memory moves in a cycle, a :class:`WidthConverter` keeps the memory busy. Latency depends on
-    open rows and refreshes; ``benchmarks/litedram.py`` measures it and the throughput. Addresses
-    are taken when the memory is ready, not before.
+    memory moves in a cycle, a :class:`WidthConverter` keeps the memory busy. A
+    :class:`RegisterSlice` cuts the paths between the controller and what is around it. Latency
+    depends on open rows and refreshes; ``benchmarks/litedram.py`` measures it and the throughput.
+    What is asked for before the memory is ready waits.
 
     SDR SDRAM is initialised by gateware after every reset, and all of this is in the domain
     ``sync``. Its clock comes from a register at the pin. It is that of ``sync``, inverted: commands
@@ -179,12 +181,18 @@ class LiteDram(wiring.Component):
 
     def _width(self, m: Module) -> Any:
         """Return the bus in the width of the core's port, seen from the manager."""
+        # Where the channels are narrow, registers are few.
+        m.submodules.slice = registers = ResetInserter(self.rst)(
+            RegisterSlice(data_bits=self.core.data_bits)
+        )
         if self.data_bits == self.core.data_bits:
-            return wiring.flipped(self.bus)
+            wiring.connect(m, wiring.flipped(self.bus), registers.manager)
+            return registers.memory
         converter = WidthConverter(data_bits=self.data_bits, memory_bits=self.core.data_bits)
         m.submodules.width = ResetInserter(self.rst)(converter)
         wiring.connect(m, wiring.flipped(self.bus), converter.manager)
-        return converter.memory
+        wiring.connect(m, converter.memory, registers.manager)
+        return registers.memory
 
     def _bus_connections(self, port: Any) -> dict[str, Any]:
         connections: dict[str, Any] = {}

@@ -156,6 +156,12 @@ def test_rejects_a_description(data, message):
         Board.from_dict("board", data)
 
 
+def test_hardware_that_there_is_not_names_file_and_line():
+    hardware = {**load_board("ulx3s-85f").hardware, "rows": -4}
+    with pytest.raises(ConfigError, match=r"^b\.yaml:20: hardware: rows must be "):
+        Board.from_dict("b", changed(hardware=hardware), path="b.yaml", lines={"hardware": 20})
+
+
 def test_error_names_file_and_line():
     lines = {"memory": 7, "memory.width_bits": 9}
     memory = dataclasses.asdict(load_board("ulx3s-85f").memory) | {"width_bits": -16}

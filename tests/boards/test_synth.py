@@ -213,6 +213,12 @@ def test_rejects_seeds(tmp_path, seeds):
         synth(tmp_path, place=True, seeds=seeds, core=True)
 
 
+@pytest.mark.parametrize("jobs", [0, -2])
+def test_rejects_jobs(tmp_path, jobs):
+    with pytest.raises(ConfigError, match=f"--jobs: must be positive, not {jobs}"):
+        synth(tmp_path, place=True, jobs=jobs, core=True)
+
+
 def test_missing_tool_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr(fpga_tools.sysconfig, "get_path", lambda _: str(tmp_path))

@@ -53,6 +53,21 @@ def test_synth_of_a_board_that_is_gone(command, generated):
     assert "unknown board 'ulx3s-86f'" in refuses(command, generated, "synth", generated)
 
 
+@pytest.mark.parametrize("baud", [20_000_000, 7_000_000])
+def test_baud_rate_that_the_clock_does_not_make(command, generated, baud):
+    (generated / "build" / "synth").mkdir(parents=True)
+    (generated / "build" / "synth" / "of_before").write_text("")
+    message = refuses(command, generated, "synth", generated, "--baud", str(baud))
+    assert message.startswith(f"--baud: baud = {baud} ")
+
+
+@pytest.mark.parametrize("board", ["generic-axi", "lfe5u-85f-512m"])
+def test_run_on_a_board_without_host_link(command, generated, board):
+    edit(generated, lambda manifest: manifest.update(board=board))
+    message = refuses(command, generated, "run", "--port", "none", generated)
+    assert message == (f"{board} has no host link: generate for a board whose file has the key top")
+
+
 def test_synth_without_verilog(command, generated):
     (generated / "verilog" / "loader.v").unlink()
     for name in ("simulate", "synth"):

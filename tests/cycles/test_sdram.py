@@ -48,7 +48,7 @@ def test_rows():
     per_row = NEVER.page_bytes // BYTES
     # Address to command, row closed, activate, latency, four cycles of data.
     first = memory.read(10, 0, 1)
-    assert first == [10 + 7 + 1 + 2 + 2 + 4]
+    assert first == [10 + 9 + 1 + 2 + 2 + 4]
     # An open row: the pins never rest.
     assert memory.read(11, 1, 2) == [first[0] + 4, first[0] + 8]
     # The next row is in another bank, which is closed: other bank, row closed, activate.
@@ -60,7 +60,7 @@ def test_rows():
     # Back to the second bank, whose row is open.
     assert memory.read(14, per_row + 1, 1) == [again[0] + 3 + 4]
     # Behind a pause only the latency counts.
-    assert memory.read(500, NEVER.banks * per_row, 1) == [500 + 7 + 2 + 4]
+    assert memory.read(500, NEVER.banks * per_row, 1) == [500 + 9 + 2 + 4]
 
 
 def test_refresh_closes_all_rows():
@@ -68,14 +68,14 @@ def test_refresh_closes_all_rows():
     memory.read(0, 0, 1)
     late = EVEN.interval + 100
     # The refresh was due long ago, the memory idle: only the row is closed.
-    assert memory.read(late, 1, 1) == [late + 7 + 1 + 2 + 2 + 4]
+    assert memory.read(late, 1, 1) == [late + 9 + 1 + 2 + 2 + 4]
     # Ahead of the next one the burst is served, behind it it waits.
     memory = Sdram(EVEN, BYTES)
     memory.read(0, 0, 1)
-    assert memory.read(EVEN.interval - 8, 1, 1) == [EVEN.interval - 8 + 7 + 2 + 4]
+    assert memory.read(EVEN.interval - 10, 1, 1) == [EVEN.interval - 10 + 9 + 2 + 4]
     # The four commands of the burst before, the refresh, and the row again.
     start = EVEN.interval - 1 + 4 + EVEN.precharge + EVEN.refresh + 4 + 1 + 2
-    assert memory.read(EVEN.interval - 7, 2, 1) == [start + 2 + 4]
+    assert memory.read(EVEN.interval - 9, 2, 1) == [start + 2 + 4]
 
 
 def test_unknown_part():
