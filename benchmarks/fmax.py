@@ -36,15 +36,17 @@ CORES: Mapping[str, Mapping[str, int]] = {
     "8x16": {"rows": 8, "columns": 16, "port_bytes": 16},
 }
 SEEDS = (1, 2, 3)
-#: What nextpnr is asked for: the goal of the smaller core.
-TARGET_MHZ = 110
+#: What nextpnr is asked for, a little more than the goals, 110 and 100 MHz. Its router takes up
+#: late nets until there is none, which has no end where the clock is out of reach.
+TARGETS_MHZ = {"4x8": 112, "8x16": 102}
 
 
 def measure(name: str, seeds: Sequence[int], jobs: int, folder: Path) -> dict[str, Any]:
     """Place one core with every seed and return its figures."""
     mla_hw.generate(MODEL, out=folder, board=BOARD, hardware=CORES[name], image=False, progress=say)
+    target = TARGETS_MHZ[name]
     report = mla_hw.synth(
-        folder, core=True, place=True, seeds=seeds, jobs=jobs, target_mhz=TARGET_MHZ, progress=say
+        folder, core=True, place=True, seeds=seeds, jobs=jobs, target_mhz=target, progress=say
     )
     usages = {resource: getattr(report, resource) for resource in ("lut", "ff", "dsp", "bram")}
     return {
@@ -53,7 +55,7 @@ def measure(name: str, seeds: Sequence[int], jobs: int, folder: Path) -> dict[st
         "device": f"{report.device}-{report.speed_grade}, {report.package}",
         "hash": report.hash,
         "core": Design.load(folder).core.to_dict(),
-        "target_mhz": TARGET_MHZ,
+        "target_mhz": target,
         "fmax_mhz": {str(seed): clock for seed, clock in report.fmax_mhz.items()},
         "fmax_median_mhz": statistics.median(report.fmax_mhz.values()),
         **{

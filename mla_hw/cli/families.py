@@ -89,6 +89,9 @@ class Family:
         Whether the clock goes to nextpnr as an option, because the file cannot say it.
     place : tuple of str
         Options of placement and routing.
+    rip_up : tuple of str
+        Options with which the router takes up nets that are late until none is; where the clock is
+        out of reach that has no end.
     routed : tuple of str
         Option for the routed design, and how its file's name ends.
     bitstream : str
@@ -112,6 +115,7 @@ class Family:
     constraints_option: str
     target: bool = True
     place: tuple[str, ...] = ()
+    rip_up: tuple[str, ...] = ()
     routed: tuple[str, str]
     bitstream: str
     packer: Packer
@@ -206,6 +210,7 @@ _ECP5 = Family(
     constraints_option="--lpf",
     target=False,
     place=("--placer", "static", "--router", "router2"),
+    rip_up=("--tmg-ripup",),
     routed=("--textcfg", ".config"),
     bitstream=".bit",
     packer=Packer(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,9 @@ YOSYS_STEPS = {
     "Executing DFFLEGALIZE pass": "mapping registers",
     "Executing ABC": "mapping logic",
 }
+MAX_ROUNDS = 200
+"""Rounds of the router in which no net may be late; all that end do so within 50."""
+_ROUND = re.compile(r"^Info: +iter=(\d+) ")
 #: What holds units: the core in its adapter, the system of a board.
 _OWNERS = ("core.", "system.")
 NEXTPNR_STEPS = {
@@ -46,6 +50,10 @@ class Usage:
 
     used: int
     available: int
+
+
+class _LateNetsError(Exception):
+    """The router takes up late nets for ever."""
 
 
 class SynthFlow:
@@ -240,11 +248,18 @@ class SynthFlow:
         """Place and route with one seed and return the core's clock that is reached, in MHz."""
         stem = f"seed{seed}"
         self.progress(f"nextpnr: place and route, seed {seed}")
-        self._nextpnr(
+        options = (
             *("--seed", str(seed), *self.family.place, "--timing-allow-fail"),
             *("--report", f"{stem}.json", self.family.routed[0], stem + self.family.routed[1]),
-            log=f"{stem}.log",
         )
+        try:
+            self._nextpnr(*options, *self.family.rip_up, log=f"{stem}.log")
+        except _LateNetsError:
+            self.progress(
+                f"nextpnr: seed {seed}: nets are late after {MAX_ROUNDS} rounds; again, and they "
+                "may be"
+            )
+            self._nextpnr(*options, log=f"{stem}.log")
         try:
             value, self.timing_met[seed] = read_clock(self.build / f"{stem}.json", self.target_mhz)
         except ConfigError as error:
@@ -275,14 +290,27 @@ class SynthFlow:
         if self.family.target:
             command += ["--freq", str(self.target_mhz)]
         command += ["--json", self.netlist.name, *options]
-        self._run(command, "nextpnr", log, NEXTPNR_STEPS)
+        ripping = set(self.family.rip_up) <= set(options) and bool(self.family.rip_up)
+
+        def on_line(line: str) -> None:
+            match = ripping and _ROUND.search(line)
+            if match and int(match[1]) > MAX_ROUNDS:
+                raise _LateNetsError
+
+        self._run(command, "nextpnr", log, NEXTPNR_STEPS, on_line)
 
     def _run(
-        self, command: Sequence[str], name: str, log: str, steps: Mapping[str, str] | None = None
+        self,
+        command: Sequence[str],
+        name: str,
+        log: str,
+        steps: Mapping[str, str] | None = None,
+        watch: Callable[[str], None] = lambda _: None,
     ) -> None:
         waiting = dict(steps or {})
 
         def on_line(line: str) -> None:
+            watch(line)
             step = next((waiting[start] for start in waiting if start in line), None)
             if step:
                 self.progress(f"{name}: {step}")

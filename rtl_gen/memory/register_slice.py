@@ -3,25 +3,22 @@
 from typing import Any
 
 from amaranth import *
-from amaranth.lib import data, wiring
+from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out
 
 from rtl_gen.axi import axi4_signature
-from rtl_gen.units.queue import Queue
 
 __all__ = ["RegisterSlice"]
 
 _HANDSHAKE = ("valid", "ready")
-#: Payloads of a channel: with two none is lost to the register of its ``ready``.
-_DEPTH = 2
 
 
 class RegisterSlice(wiring.Component):
     """Cut every path between an AXI4 manager and its subordinate by a register, both ways.
 
-    Each channel goes through a :class:`~rtl_gen.units.queue.Queue` of two: latency one cycle,
-    throughput one payload per cycle, and no output depends on an input within the cycle. The
-    channels do not wait for each other.
+    Latency is one cycle in each channel, throughput one payload per cycle, and no output depends on
+    an input within the cycle. A payload that comes in the cycle in which the output stops waits in
+    a second register, and ``ready`` falls. The channels do not wait for each other.
 
     Parameters
     ----------
@@ -55,16 +52,18 @@ class RegisterSlice(wiring.Component):
 
     def _pass(self, m: Module, name: str, source: Any, target: Any) -> None:
         members = [member for member in source.signature.members if member not in _HANDSHAKE]
-        shape = data.StructLayout({member: getattr(source, member).shape() for member in members})
-        m.submodules[name] = queue = Queue(shape, _DEPTH)
-        m.d.comb += [
-            queue.i.valid.eq(source.valid),
-            source.ready.eq(queue.i.ready),
-            target.valid.eq(queue.o.valid),
-            queue.o.ready.eq(target.ready),
-        ]
-        for member in members:
-            m.d.comb += [
-                queue.i.payload[member].eq(getattr(source, member)),
-                getattr(target, member).eq(queue.o.payload[member]),
+        offered = Cat(Value.cast(getattr(source, member)) for member in members)
+        given = Cat(Value.cast(getattr(target, member)) for member in members)
+        waiting = Signal(name=f"{name}_waiting")
+        second = Signal(len(offered), reset_less=True, name=f"{name}_second")
+        m.d.comb += source.ready.eq(~waiting)
+        with m.If(~waiting):
+            m.d.sync += second.eq(offered)
+        with m.If(target.ready | ~target.valid):
+            m.d.sync += [
+                given.eq(Mux(waiting, second, offered)),
+                target.valid.eq(waiting | source.valid),
+                waiting.eq(0),
             ]
+        with m.Elif(source.valid):
+            m.d.sync += waiting.eq(1)

@@ -8,6 +8,7 @@ from boards import ADAPTER_PINS
 from mla_hw.cli import fpga_tools
 from mla_hw.cli.fpga_tools import find_tool, run_tool
 from mla_hw.cli.synth import Usage, synth
+from mla_hw.cli.synth_flow import MAX_ROUNDS, SynthFlow
 from mla_hw.errors import CapacityError, ConfigError, ToolError
 from rtl_gen.synth_wrapper import wrapper_verilog
 from tests.boards.designs import CONFIGURATION_HASH, write_design
@@ -224,6 +225,44 @@ def test_missing_tool_is_named(monkeypatch, tmp_path):
     monkeypatch.setattr(fpga_tools.sysconfig, "get_path", lambda _: str(tmp_path))
     with pytest.raises(ToolError, match="nextpnr-ecp5 not found: neither native on PATH nor"):
         find_tool("nextpnr-ecp5")
+
+
+ROUTER = """\
+#!{python}
+import json, sys, time
+if "--version" in sys.argv:
+    raise SystemExit
+ripping = "--tmg-ripup" in sys.argv
+for count in range(1, {rounds} + 1):
+    print(f"Info:     iter={{count}} wires=7 overused=0 tmgfail=3 archfail=NA", flush=True)
+if ripping and {endless}:
+    time.sleep(600)
+clock = {{"clk": {{"achieved": 70.0 if ripping else 50.0, "constraint": 60.0}}}}
+with open(sys.argv[sys.argv.index("--report") + 1], "w") as file:
+    json.dump({{"fmax": clock}}, file)
+"""
+
+
+@pytest.mark.parametrize(("rounds", "clock"), [(MAX_ROUNDS, 70), (MAX_ROUNDS + 1, 50)])
+def test_a_router_that_does_not_end_goes_without_taking_up_late_nets(
+    monkeypatch, tmp_path, rounds, clock
+):
+    router = tmp_path / "nextpnr-ecp5"
+    text = ROUTER.format(python=sys.executable, rounds=rounds, endless=rounds > MAX_ROUNDS)
+    router.write_text(text, encoding="utf-8")
+    router.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    write_core(tmp_path / "core")
+    lines = []
+    flow = SynthFlow(tmp_path / "core", lines.append, core=True)
+    assert flow.place(3) == clock
+    assert flow.timing_met == {3: clock > 60}
+    assert lines == [
+        "nextpnr: place and route, seed 3",
+        *["nextpnr: seed 3: nets are late after 200 rounds; again, and they may be"]
+        * (rounds > MAX_ROUNDS),
+        f"nextpnr: seed 3 reaches {clock:.2f} MHz",
+    ]
 
 
 def test_native_tool_is_preferred(monkeypatch, tmp_path):
