@@ -1,6 +1,6 @@
 """Build the bitstreams of all boards: ``make boards``; takes hours.
 
-    python -m benchmarks.boards [--output FILE] [--seeds 1 2 3] [--predict] [BOARD ...]
+    python -m benchmarks.boards [--output FILE] [--seeds 1 2 3] [--jobs N] [--predict] [BOARD ...]
 
 Each board gets its default core for DeepSeek-V2-Lite or, where that does not fit, for the largest
 preset that does; its top is placed and routed with every seed. Writes resources, clocks and the
@@ -29,6 +29,7 @@ from benchmarks.report import (
     caption,
     commit,
     markdown,
+    read_placements,
     read_results,
     say,
     write_marked,
@@ -44,7 +45,6 @@ MODEL = "deepseek-v2-lite"
 CONTEXT = 1024
 #: What the cores of boards are shown for that no preset fits.
 SMALLEST = "tiny-v3"
-SEEDS = (1, 2, 3)
 RESOURCES = ("lut", "ff", "dsp", "bram")
 
 
@@ -92,7 +92,13 @@ def plan(board: Board) -> dict[str, Any]:
 
 
 def build(
-    board: Board, model: str | None, context: int, seeds: Sequence[int], folder: Path
+    board: Board,
+    model: str | None,
+    context: int,
+    folder: Path,
+    *,
+    seeds: Sequence[int],
+    jobs: int,
 ) -> dict[str, Any]:
     """Build one board and return its resources and clocks."""
     out = folder / "core"
@@ -114,7 +120,7 @@ def build(
         write_core(folder, board.name, core)
         report = mla_hw.synth(folder, core=True, progress=say)
     else:
-        report = mla_hw.synth(out, place=model is not None, seeds=seeds, progress=say)
+        report = mla_hw.synth(out, place=model is not None, seeds=seeds, jobs=jobs, progress=say)
     figures = report.to_dict()
     kept = (*RESOURCES, "design", "luts_per_unit", "fmax_mhz", "timing_met", "hash", "tools")
     return {name: figures[name] for name in kept}
@@ -201,14 +207,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
     known = [name for name in list_boards() if load_board(name).top]
-    parser.add_argument("boards", nargs="*", metavar="BOARD", help=f"one of {', '.join(known)}")
     parser.add_argument("--output", type=Path, default=BOARDS)
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
     parser.add_argument("--predict", action="store_true")
-    options = parser.parse_args(arguments)
-    if unknown := set(options.boards) - set(known):
-        parser.error(f"BOARD: must be one of {', '.join(known)}, not {', '.join(sorted(unknown))}")
-    for name in options.boards or known:
+    options = read_placements(parser, "board", known, arguments)
+    for name in options.chosen:
         print(name, flush=True)
         measured = commit(options.output)
         board = load_board(name)
@@ -221,8 +223,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
                     board,
                     figures["model"],
                     figures.get("context", 0),
-                    options.seeds,
                     Path(folder),
+                    seeds=options.seeds,
+                    jobs=options.jobs,
                 )
             figures["commit"] = measured
         # After every board, because the next one takes long; others may have written meanwhile.

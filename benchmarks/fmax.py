@@ -22,6 +22,7 @@ from benchmarks.report import (
     caption,
     commit,
     markdown,
+    read_placements,
     read_results,
     say,
     write_results,
@@ -35,7 +36,6 @@ CORES: Mapping[str, Mapping[str, int]] = {
     "4x8": {"rows": 4, "columns": 8, "port_bytes": 8},
     "8x16": {"rows": 8, "columns": 16, "port_bytes": 16},
 }
-SEEDS = (1, 2, 3)
 #: What nextpnr is asked for, a little more than the goals, 110 and 100 MHz. Its router takes up
 #: late nets until there is none, which has no end where the clock is out of reach.
 TARGETS_MHZ = {"4x8": 112, "8x16": 102}
@@ -84,14 +84,9 @@ def table(cores: Mapping[str, Mapping[str, Any]]) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("cores", nargs="*", metavar="CORE", help=f"one of {', '.join(CORES)}")
     parser.add_argument("--output", type=Path, default=OUTPUT)
-    parser.add_argument("--seeds", type=int, nargs="+", default=SEEDS)
-    parser.add_argument("--jobs", type=int, default=1, help="seeds at the same time")
-    options = parser.parse_args(arguments)
-    if unknown := set(options.cores) - set(CORES):
-        parser.error(f"CORE: must be one of {', '.join(CORES)}, not {', '.join(sorted(unknown))}")
-    for name in options.cores or CORES:
+    options = read_placements(parser, "core", list(CORES), arguments)
+    for name in options.chosen:
         print(name, flush=True)
         measured = commit(options.output)
         with tempfile.TemporaryDirectory() as folder:

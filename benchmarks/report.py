@@ -1,5 +1,6 @@
 """Where the benchmarks put their figures: ``results.json`` and the tables of the README."""
 
+import argparse
 import json
 import subprocess
 import textwrap
@@ -25,6 +26,7 @@ __all__ = [
     "grouped",
     "largest_difference",
     "markdown",
+    "read_placements",
     "read_results",
     "say",
     "write_marked",
@@ -35,6 +37,8 @@ OUTPUT = Path(__file__).parent / "results.json"
 #: Of ``benchmarks/compare.py``, whose tools are no part of the default installation.
 COMPARISON = OUTPUT.with_name("compare.json")
 LINE_WIDTH = 120
+_SEEDS = (1, 2, 3)
+"""Of placements; figures are medians."""
 README = Path(__file__).parents[1] / "README.md"
 #: Of ``benchmarks/litedram.py``.
 LITEDRAM = OUTPUT.with_name("litedram.json")
@@ -109,6 +113,28 @@ def read_results(path: Path) -> dict[str, Any]:
         return {}
     results: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return results
+
+
+def read_placements(
+    parser: argparse.ArgumentParser,
+    kind: str,
+    known: Sequence[str],
+    arguments: Sequence[str] | None,
+) -> argparse.Namespace:
+    """Read what all benchmarks take that place and route: which of `known`, seeds and jobs.
+
+    The parser's program ends where something is not known.
+    """
+    metavar = kind.upper()
+    parser.add_argument("chosen", nargs="*", metavar=metavar, help=f"one of {', '.join(known)}")
+    parser.add_argument("--seeds", type=int, nargs="+", default=_SEEDS)
+    parser.add_argument("--jobs", type=int, default=1, help="seeds at the same time")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.chosen) - set(known):
+        listed = ", ".join(sorted(unknown))
+        parser.error(f"{metavar}: must be one of {', '.join(known)}, not {listed}")
+    options.chosen = options.chosen or list(known)
+    return options
 
 
 def write_results(path: Path, results: Mapping[str, Any], key: str, text: str) -> None:
