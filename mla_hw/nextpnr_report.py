@@ -6,10 +6,10 @@ from typing import Any
 from mla_hw.errors import ConfigError
 from mla_hw.fields import check_count, check_number, read_json_object
 
-__all__ = ["CLOCK_MARGIN", "read_cells", "read_clock", "read_clocks"]
+__all__ = ["read_cells", "read_clock", "read_clocks"]
 
-CLOCK_MARGIN = 0.001
-"""Relative difference of a clock from what was asked for: nextpnr has whole picoseconds."""
+#: Relative difference of a constraint from what was asked for: nextpnr has whole picoseconds.
+_ROUNDING = 0.001
 
 
 def read_cells(path: Path) -> dict[str, int]:
@@ -73,7 +73,7 @@ def read_clock(path: Path, core_mhz: float) -> tuple[float, bool]:
     path : Path
         Report of one placement.
     core_mhz : float
-        What was asked for; without such a clock the slowest one is taken.
+        What was asked for; without such a clock the slowest one is taken, and not as it should be.
 
     Raises
     ------
@@ -90,9 +90,9 @@ def read_clock(path: Path, core_mhz: float) -> tuple[float, bool]:
     wanted = [
         achieved
         for achieved, constraint in clocks
-        if abs(constraint - core_mhz) <= CLOCK_MARGIN * core_mhz
+        if abs(constraint - core_mhz) <= _ROUNDING * core_mhz
     ]
-    met = all(achieved >= constraint * (1 - CLOCK_MARGIN) for achieved, constraint in clocks)
+    met = bool(wanted) and all(achieved >= constraint for achieved, constraint in clocks)
     return round(min(wanted or [achieved for achieved, _ in clocks]), 2), met
 
 

@@ -32,7 +32,8 @@ YOSYS_STEPS = {
 }
 MAX_ROUNDS = 200
 """Rounds of the router in which no net may be late; all that end do so within 50."""
-_ROUND = re.compile(r"^Info: +iter=(\d+) ")
+#: The placer counts as well, but no wires.
+_ROUND = re.compile(r"^Info: +iter=(\d+) wires=")
 #: What holds units: the core in its adapter, the system of a board.
 _OWNERS = ("core.", "system.")
 NEXTPNR_STEPS = {
@@ -253,13 +254,14 @@ class SynthFlow:
             *("--report", f"{stem}.json", self.family.routed[0], stem + self.family.routed[1]),
         )
         try:
-            self._nextpnr(*options, *self.family.rip_up, log=f"{stem}.log")
+            rip_up = self.family.rip_up
+            self._nextpnr(*options, *rip_up, log=f"{stem}.log", watched=bool(rip_up))
         except _LateNetsError:
             self.progress(
                 f"nextpnr: seed {seed}: nets are late after {MAX_ROUNDS} rounds; again, and they "
                 "may be"
             )
-            self._nextpnr(*options, log=f"{stem}.log")
+            self._nextpnr(*options, log=f"{stem}.again.log")
         try:
             value, self.timing_met[seed] = read_clock(self.build / f"{stem}.json", self.target_mhz)
         except ConfigError as error:
@@ -278,7 +280,7 @@ class SynthFlow:
         self._run([tool, *arguments], packer.tool, f"{packer.tool}.log")
         return path
 
-    def _nextpnr(self, *options: str, log: str) -> None:
+    def _nextpnr(self, *options: str, log: str, watched: bool = False) -> None:
         tool = find_tool(self.family.nextpnr)
         if "nextpnr" not in self.tools:
             self.tools["nextpnr"] = tool_version(tool)
@@ -290,10 +292,9 @@ class SynthFlow:
         if self.family.target:
             command += ["--freq", str(self.target_mhz)]
         command += ["--json", self.netlist.name, *options]
-        ripping = set(self.family.rip_up) <= set(options) and bool(self.family.rip_up)
 
         def on_line(line: str) -> None:
-            match = ripping and _ROUND.search(line)
+            match = watched and _ROUND.search(line)
             if match and int(match[1]) > MAX_ROUNDS:
                 raise _LateNetsError
 

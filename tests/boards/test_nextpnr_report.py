@@ -20,16 +20,16 @@ def test_the_clock_of_the_core_is_the_one_that_was_asked_for(tmp_path):
     path = write(tmp_path / "seed3.json", clk=(40, 25), sync=(61.237, 60.002), chip=(300, 60.002))
     assert read_clock(path, 60) == (61.24, True)
     assert read_clocks(tmp_path, 60) == {3: 61.24}
-    # Where no clock is the core's it may be any: the slowest one.
-    assert read_clock(path, 80) == (40, True)
+    # Where no clock is the core's it may be any, so the slowest one, and something is wrong.
+    assert read_clock(path, 80) == (40, False)
 
 
 @pytest.mark.parametrize(
     ("clocks", "met"),
     [
         ({"sync": (59.5, 60)}, False),
-        # As fast as asked for, but for the rounding.
-        ({"sync": (59.99, 60)}, True),
+        ({"sync": (59.99, 60)}, False),
+        ({"sync": (59.99, 59.99)}, True),
         ({"sync": (61, 60), "start": (20, 25)}, False),
     ],
 )

@@ -233,6 +233,8 @@ import json, sys, time
 if "--version" in sys.argv:
     raise SystemExit
 ripping = "--tmg-ripup" in sys.argv
+for count in range(600):
+    print(f"Info: iter={{count}} steplen=0.2 a=102.6 penalty=[0.01, 0.01, 0.01, 0.01]")
 for count in range(1, {rounds} + 1):
     print(f"Info:     iter={{count}} wires=7 overused=0 tmgfail=3 archfail=NA", flush=True)
 if ripping and {endless}:
