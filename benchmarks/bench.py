@@ -41,6 +41,8 @@ from mla_hw.errors import MlaHwError
 from tests.reference_cases import load_case, write_case
 
 BOARD = "lfe5u-85f-512m"
+#: Whose SDRAM is timed.
+SDRAM_BOARD = "ulx3s-85f"
 HARDWARE = {"rows": 8, "columns": 16, "port_bytes": 16}
 SEED = 0
 #: Makes the Markdown of the figures by case.
@@ -59,11 +61,14 @@ class Case:
         Tokens in the cache before the step.
     memory : str
         As for ``mla-hw simulate``.
+    board : str
+        Whose memory it is.
     """
 
     model: str
     cached: int
     memory: str = "fixed:32"
+    board: str = BOARD
 
     @property
     def name(self) -> str:
@@ -76,18 +81,18 @@ CASES = (
     Case(model="v2lite-dims", cached=1024),
     Case(model="v2lite-dims", cached=4096),
     Case(model="v3-quarter-heads", cached=1024),
-    Case(model="v2lite-dims", cached=256, memory="dram"),
+    Case(model="v2lite-dims", cached=256, memory="dram", board=SDRAM_BOARD),
 )
 
 
-def generate(model: str, folder: Path) -> Path:
+def generate(model: str, board: str, folder: Path) -> Path:
     """Generate the core of a reference case for its longest step; return the generated folder."""
     write_case(model, folder / "checkpoint")
     np.savez(folder / "calibration.npz", x=load_case(model).x)
     mla_hw.generate(
         folder / "checkpoint",
         out=folder / "core",
-        board=BOARD,
+        board=board,
         hardware=HARDWARE,
         calibration=folder / "calibration.npz",
         context=1 + max(case.cached for case in CASES if case.model == model),
@@ -126,6 +131,7 @@ def measure(case: Case, core: Path) -> dict[str, Any]:
         "model": case.model,
         "cached": case.cached,
         "memory": case.memory,
+        "board": case.board,
         "hash": report.hash,
         "core": design.core.to_dict(),
         "cycles": report.cycles["simulated"][0],
@@ -150,11 +156,11 @@ def measure(case: Case, core: Path) -> dict[str, Any]:
 
 
 def _measure_step(case: Case, folder: Path) -> dict[str, Any]:
-    """Measure a step; the core of a model is generated once."""
-    root = folder / case.model
+    """Measure a step; the core of a model and a board is generated once."""
+    root = folder / f"{case.model}-{case.board}"
     if not root.exists():
         root.mkdir()
-        generate(case.model, root)
+        generate(case.model, case.board, root)
     return measure(case, root / "core")
 
 
@@ -181,7 +187,7 @@ def table(steps: Mapping[str, Mapping[str, Any]]) -> str:
         lines.append((
             step["model"],
             str(step["cached"]),
-            step["memory"],
+            f"dram of {step['board']}" if step["memory"] == "dram" else step["memory"],
             grouped(step["cycles"]),
             grouped(step["predicted"]),
             str(step["largest_difference"]),

@@ -5,7 +5,8 @@
 Whole programs: tokens that a core decodes with the model and with LiteDRAM and the model of the
 chip, both bit-exact, or the benchmark ends. Streams: reads as the core's reader issues them, from
 the first address to the last beat. LiteDRAM runs the chip at the core's clock, so the model does so
-as well. Takes ten minutes; writes figures with versions and commit as JSON, and prints tables.
+as well. Takes ten minutes; writes figures with versions and commit as JSON, and the tables of
+docs/boards.md.
 """
 
 import argparse
@@ -21,7 +22,16 @@ from typing import Any
 import numpy as np
 
 import mla_hw
-from benchmarks.report import LITEDRAM, caption, commit, grouped, markdown, say
+from benchmarks.report import (
+    BOARDS_PAGE,
+    LITEDRAM,
+    caption,
+    commit,
+    grouped,
+    markdown,
+    say,
+    write_marked,
+)
 from boards import Board, load_board
 from boards.litedram_core import generate_litedram
 from mla_hw.cli.hidden_rows import HiddenRows
@@ -37,13 +47,15 @@ from sim.bench import CoreBench, Port
 from sim.check import core_contents
 from sim.job import MemoryMode
 from sim.litedram_bench import LiteDramBench
-from sim.memory_bench import MemorySimulation, Phase, broken_rules, chip_parameters
+from sim.memory_bench import CHIP_TIMES, MemorySimulation, Phase, broken_rules, chip_parameters
 from sim.runner import PRIMITIVES, CoreSimulation
 from sim.simulators import SIMULATORS
 from sim.simulators import tool_versions as simulator_versions
 from tests.reference_cases import load_case, write_case
 
 BOARD = "ulx3s-25f"
+#: Every kind of SDR SDRAM: 16 bits, and 32 bits of two makers.
+STREAM_BOARDS = (BOARD, "colorlight-i5", "tangnano20k")
 #: Bytes of a stream.
 SIZE = 64 * 1024
 #: Bursts under way at once: enough for any stream, and one at a time.
@@ -76,12 +88,13 @@ class Program:
     @property
     def name(self) -> str:
         """Name in the results."""
-        return f"{self.model}:{self.cached}"
+        return f"{self.model}:{self.cached}:{self.board}"
 
 
 PROGRAMS = (
     Program(model="tiny-v3", board=BOARD, cached=60, tokens=4),
     Program(model="small-v2lite", board=BOARD, cached=92, tokens=4),
+    Program(model="small-v2lite", board="colorlight-i5", cached=92, tokens=4),
     Program(model="v2lite-dims", board="ulx3s-85f", cached=128, tokens=1),
 )
 
@@ -109,7 +122,8 @@ def memory_side(board: Board) -> tuple[LiteDramCore, dict[str, int]]:
     chip = chip_parameters(
         controller, clock_mhz=board.core_mhz, column_bits=(columns - 1).bit_length()
     )
-    return controller, chip | {"T_POWER_UP": POWER_UP_US * 10**6}
+    times = CHIP_TIMES[board.memory.part]
+    return controller, chip | {"T_POWER_UP": POWER_UP_US * 10**6, **times}
 
 
 def measure_program(
@@ -299,33 +313,41 @@ def measure_streams(board: Board, folder: Path, *, simulator: str) -> dict[str, 
 
 
 def program_table(programs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Return the cycles of tokens and phases as Markdown."""
-    columns = ("model", "board", "token or phase", "predicted", "dram", "LiteDRAM", "difference")
+    """Return the cycles of all tokens of each program as Markdown, and the largest differences."""
+    columns = (
+        *("model", "board", "cached", "tokens", "predicted", "`--memory dram`", "LiteDRAM"),
+        *("model over LiteDRAM", "largest of a token", "largest of a phase"),
+    )
     lines: list[tuple[str, ...]] = [columns]
     for program in programs.values():
-        names = ("predicted", "simulated", "litedram")
-        tokens = zip(*(program["cycles"][name] for name in names), strict=True)
-        entries = [
-            *((str(program["cached"] + index), cycles) for index, cycles in enumerate(tokens)),
-            *((item["phase"], [item[name] for name in names]) for item in program["phases"]),
-            ("all", [sum(program["cycles"][name]) for name in names]),
-        ]
-        for label, cycles in entries:
-            lines.append((
-                program["model"],
-                program["board"],
-                label,
-                *(grouped(number) for number in cycles),
-                _percent(_difference(*cycles[1:])),
-            ))
-    return markdown(lines) + caption(programs.values())
+        cycles = program["cycles"]
+        totals = [sum(cycles[name]) for name in ("predicted", "simulated", "litedram")]
+        tokens = zip(cycles["simulated"], cycles["litedram"], strict=True)
+        phases = ((item["simulated"], item["litedram"]) for item in program["phases"])
+        lines.append((
+            program["model"],
+            program["board"],
+            str(program["cached"]),
+            str(len(cycles["litedram"])),
+            *(grouped(total) for total in totals),
+            _percent(_difference(*totals[1:])),
+            *(
+                _percent(max((_difference(*pair) for pair in pairs), key=abs))
+                for pairs in (tokens, phases)
+            ),
+        ))
+    return markdown(lines)
 
 
-def stream_table(result: Mapping[str, Any]) -> str:
+def stream_table(boards: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the cycles of streams as Markdown."""
-    columns = ("reads", "bytes", "under way", "dram", "LiteDRAM", "difference", "share of peak")
+    columns = (
+        *("board", "reads", "bytes", "under way", "`--memory dram`", "LiteDRAM"),
+        *("difference", "LiteDRAM's share of the peak"),
+    )
     lines = [
         (
+            f"{result['board']}, {result['memory']['part']}",
             row["stream"],
             grouped(row["bytes"]),
             str(row["outstanding"]),
@@ -334,9 +356,17 @@ def stream_table(result: Mapping[str, Any]) -> str:
             _percent(row["difference"]),
             f"{100 * row['share_of_peak']:.1f} %",
         )
+        for result in boards.values()
         for row in result["rows"]
     ]
-    return markdown([columns, *lines]) + caption([result])
+    return markdown([columns, *lines])
+
+
+def tables(results: Mapping[str, Any]) -> str:
+    """Return all figures as Markdown."""
+    entries = (*results["programs"].values(), *results["streams"].values())
+    programs, streams = program_table(results["programs"]), stream_table(results["streams"])
+    return f"{programs}\n{streams}{caption(entries)}"
 
 
 def _percent(share: float) -> str:
@@ -359,12 +389,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
             folder.mkdir()
             figures = measure_program(program, folder, simulator=options.sim, progress=say)
             results["programs"][program.name] = {"commit": measured, **figures}
-        folder = root / "streams"
-        folder.mkdir()
-        figures = measure_streams(load_board(BOARD), folder, simulator=options.sim)
-        results["streams"] = {"commit": measured, **figures}
-    print(program_table(results["programs"]), stream_table(results["streams"]), sep="\n")
+        results["streams"] = {}
+        for board in STREAM_BOARDS:
+            print(f"streams: {board}", flush=True)
+            folder = root / board
+            folder.mkdir()
+            figures = measure_streams(load_board(board), folder, simulator=options.sim)
+            results["streams"][board] = {"commit": measured, **figures}
+    text = tables(results)
+    print(text)
     options.output.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if options.output == LITEDRAM:
+        write_marked(BOARDS_PAGE, "litedram", text)
     return 0
 
 

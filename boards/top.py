@@ -188,7 +188,8 @@ def top_pins(board: Board, top: BoardTop) -> dict[str, Pin]:
     Raises
     ------
     ConfigError
-        If the memory chip has more pins than the controller drives, or fewer.
+        If the board has fewer pins for the memory chip than the controller drives. What it has
+        more of, addresses of larger chips, stays unconnected.
     """
     listed = board.top
     assert listed is not None

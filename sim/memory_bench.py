@@ -17,6 +17,7 @@ from rtl_gen.verilog import emit_verilog, port_table
 from sim.steps import build_step, test_step
 
 __all__ = [
+    "CHIP_TIMES",
     "MODELS",
     "MemorySimulation",
     "Phase",
@@ -31,6 +32,20 @@ MODELS = Path(__file__).resolve().parent / "models"
 _TOP = "bench"
 _MEMORY = "memory_side"
 _BROKEN = re.compile(r"^sdram error: cycle \d+: (.*)$", re.MULTILINE)
+
+
+CHIP_TIMES: Mapping[str, Mapping[str, int]] = {
+    "MT48LC16M16": {},
+    "EM638325": {
+        **{"T_RCD": 21_000, "T_RP": 21_000, "T_RAS": 49_000, "T_RC": 70_000, "T_RFC": 70_000},
+        **{"T_RRD": 14_000, "T_WR": 25_000, "T_REFI": 15_625_000},
+    },
+    "M12L64322A": {
+        **{"T_RCD": 15_000, "T_RP": 15_000, "T_RAS": 40_000, "T_RC": 55_000, "T_RFC": 55_000},
+        **{"T_RRD": 10_000, "T_WR": 15_000, "T_REFI": 15_625_000},
+    },
+}
+"""Parameters of ``sim/models/sdram.v`` by part, in picoseconds, where they are not its default."""
 
 
 def chip_parameters(core: LiteDramCore, *, clock_mhz: float, column_bits: int) -> dict[str, int]:

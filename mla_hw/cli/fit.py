@@ -158,9 +158,10 @@ def _fit(config: ModelConfig, board: "Board") -> FitRow:
         memory, context = _memory_need(config, schedule, board.memory.size_bytes)
         needs.append(memory)
         lacking = _too_small(needs, board)
-        # With a larger activation buffer the layer may still not fit: that ends the matter.
-        buffers = any(need.unit == ACTIVATIONS for need in needs)
-        reason = lacking if lacking and (buffers or not reason) else reason
+        # What no setting mends ends the matter: the memory, or what else there is too little of
+        # beside the activation buffer.
+        final = not memory.enough or any(need.unit == ACTIVATIONS for need in needs)
+        reason = lacking if lacking and (final or not reason) else reason
     return FitRow(
         board=board.name,
         device=board.device.name,
@@ -191,9 +192,9 @@ def _schedule(
 
 
 def _too_small(needs: Sequence[Need], board: "Board") -> str:
-    """Say what there is not enough of, whatever the buffers are."""
+    """Say what there is not enough of, whatever the buffers are; memory first."""
     device = f"{board.device.name} of {board.name}"
-    for need in needs:
+    for need in sorted(needs, key=lambda need: need.unit != MEMORY):
         if not need.enough and need.unit != ACTIVATIONS:
             where = f"memory of {board.name}" if need.unit == MEMORY else device
             return str(

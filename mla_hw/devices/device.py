@@ -171,30 +171,3 @@ class Device:
         if block_cost < best and not combinational:
             mapping = MemoryMapping(blocks=blocks)
         return mapping
-
-    def bram_blocks(
-        self,
-        width: int,
-        depth: int,
-        *,
-        lane_width: int | None = None,
-        read_ports: int = 1,
-        transparent: bool = False,
-        unchecked: bool = False,
-        combinational: bool = False,
-        style: str | None = None,
-    ) -> int:
-        """Count the block RAMs of a memory; 0 for one that is too small for them.
-
-        Parameters and errors are those of :meth:`map_memory`.
-        """
-        return self.map_memory(
-            width,
-            depth,
-            lane_width=lane_width,
-            read_ports=read_ports,
-            transparent=transparent,
-            unchecked=unchecked,
-            combinational=combinational,
-            style=style,
-        ).blocks

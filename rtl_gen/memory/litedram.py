@@ -42,9 +42,10 @@ class LiteDram(wiring.Component):
     SDR SDRAM is initialised by gateware after every reset, and all of this is in the domain
     ``sync``. Its clock comes from a register at the pin. It is that of ``sync``, inverted: commands
     are there half a cycle before and after the chip's edge, but data that are read must come within
-    half a cycle (access time, the way to the chip and back, and set-up: about 10 ns, so up to
-    50 MHz). For a faster clock give a domain `chip_clock` that runs 90° behind ``sync``: then there
-    is a quarter of a cycle for the commands and three quarters for the data.
+    half a cycle (access time, the way to the chip and back, and set-up: about 10 ns by data sheets,
+    so up to 50 MHz; boards that LiteX runs so are faster). For a faster clock give a domain
+    `chip_clock` that runs between 90° and 180° behind ``sync``: the commands have the first part
+    of a cycle and the data the rest.
 
     DDR3 SDRAM is initialised by the host over ``controller`` (:mod:`mla_hw.host.ddr3`). A PLL in
     the core makes the clock of the domain ``sync`` from ``input_clock``: the design around it has

@@ -135,13 +135,12 @@ def test_memory_mapping_is_that_of_yosys(tmp_path, name):
             else 0,
         )
         predicted[parameters] = device.map_memory(width, depth, **size)
-        assert device.bram_blocks(width, depth, **size) == predicted[parameters].blocks
     assert predicted == found
 
 
 def test_latent_ring_of_sixteen_banks():
     # Measured: 16 banks of 4096 bytes are 32 block RAMs.
-    assert 16 * find_device("LFE5U-85F").bram_blocks(8, 4096) == 32
+    assert 16 * find_device("LFE5U-85F").map_memory(8, 4096).blocks == 32
 
 
 def test_device_facts():
@@ -178,4 +177,4 @@ def test_unknown_device_lists_the_known_ones():
 )
 def test_rejects_memory_size(width, depth, options):
     with pytest.raises(ConfigError, match=f"not width {width}, depth {depth}, lane_width"):
-        find_device("LFE5U-25F").bram_blocks(width, depth, **options)
+        find_device("LFE5U-25F").map_memory(width, depth, **options)

@@ -129,7 +129,7 @@ def test_memory_of_a_design_is_mapped_as_by_yosys(monkeypatch, memory_cells, ind
 
 
 def test_the_attribute_moves_the_border():
-    assert DEVICE.bram_blocks(16, 88) != DEVICE.bram_blocks(16, 88, unchecked=True)
+    assert DEVICE.map_memory(16, 88).blocks != DEVICE.map_memory(16, 88, unchecked=True).blocks
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,19 @@
-"""The tables of the README are those of the recorded figures."""
+"""Tables of README and docs are those of the recorded figures, which reach the bars."""
 
 import pytest
 
-from benchmarks import analysis, bench, capacity, compare, fmax, rows, schemes
-from benchmarks.report import COMPARISON, MARKS, OUTPUT, README, read_results
+from benchmarks import analysis, bench, boards, capacity, compare, fmax, litedram, rows, schemes
+from benchmarks.report import (
+    BOARDS,
+    BOARDS_PAGE,
+    COMPARISON,
+    LITEDRAM,
+    MARKS,
+    OUTPUT,
+    README,
+    read_results,
+)
+from boards import list_boards, load_board
 
 TABLES = {
     "steps": bench.table,
@@ -29,3 +39,66 @@ def test_the_readme_has_what_was_measured(key):
 def test_the_readme_has_what_was_compared():
     text = compare.table(read_results(COMPARISON))
     assert f"<!-- compare -->\n{text}<!-- /compare -->\n" in README.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("mark", "path", "table"),
+    [("boards", BOARDS, boards.tables), ("litedram", LITEDRAM, litedram.tables)],
+)
+def test_the_page_of_boards_has_what_was_measured(mark, path, table):
+    text = table(read_results(path))
+    page = BOARDS_PAGE.read_text(encoding="utf-8")
+    assert f"<!-- {mark} -->\n{text}<!-- /{mark} -->\n" in page
+
+
+#: Share of the array's multipliers that work in the phase of attention, at least.
+ARRAY_UTILISATION = {
+    "v2lite-dims:128:fixed:32": 0.80,
+    "v2lite-dims:1024:fixed:32": 0.95,
+    "v2lite-dims:4096:fixed:32": 0.95,
+    "v3-quarter-heads:1024:fixed:32": 0.95,
+}
+STEPS = read_results(OUTPUT)["steps"]
+V2_LITE = [name for name in ARRAY_UTILISATION if name.startswith("v2lite")]
+
+
+@pytest.mark.parametrize("name", ARRAY_UTILISATION)
+def test_utilisation_of_the_array_and_prediction(name):
+    step = STEPS[name]
+    assert step["phases"]["attention"]["array_utilisation"] >= ARRAY_UTILISATION[name]
+    assert step["largest_difference"] == 0
+    assert step["sim_cycles_per_second"] >= 20_000
+
+
+@pytest.mark.parametrize("name", V2_LITE)
+def test_utilisation_of_the_port_and_roofline(name):
+    step = STEPS[name]
+    ports = [
+        phase["port_utilisation"] for key, phase in step["phases"].items() if key != "attention"
+    ]
+    assert min(ports) >= 0.97
+    assert step["roofline_efficiency"] >= 0.95
+
+
+def test_sdram_is_predicted():
+    step = STEPS["v2lite-dims:256:dram"]
+    assert step["predicted"] == pytest.approx(step["cycles"], rel=0.02)
+
+
+@pytest.mark.parametrize(("name", "clock"), [("4x8", 110), ("8x16", 100)])
+def test_clocks(name, clock):
+    core = read_results(OUTPUT)["clocks"][name]
+    assert len(core["fmax_mhz"]) >= 3
+    assert core["fmax_median_mhz"] >= clock
+    assert core["device"].startswith("LFE5U-85F-6")
+    assert core["lut"]["used"] <= 0.7 * core["lut"]["available"]
+    assert core["bram"]["used"] <= core["bram"]["available"]
+
+
+def test_every_board_with_a_top_was_built():
+    results = read_results(BOARDS)
+    assert set(results) == {name for name in list_boards() if load_board(name).top}
+    for name, entry in results.items():
+        if entry["model"]:
+            assert len(entry["fmax_mhz"]) >= 3, name
+            assert entry["timing_met"], name

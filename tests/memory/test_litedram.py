@@ -13,7 +13,7 @@ from mla_hw.errors import ConfigError, ToolError
 from mla_hw.host.controller import Ddr3Phy
 from rtl_gen.memory.litedram import LiteDram
 from rtl_gen.verilog import emit_verilog
-from sim.memory_bench import MemorySimulation, Phase, chip_parameters
+from sim.memory_bench import CHIP_TIMES, MemorySimulation, Phase, chip_parameters
 from tests.memory.traffic import apply_writes, random_reads, random_writes, words_at
 
 CLOCK = 80
@@ -22,36 +22,32 @@ PORT = 8
 SIZE = 1 << 13
 #: Less than the 200 µs of a board, to save time.
 POWER_UP_US = 20
+#: Chips, and the bits of a column's number.
 MEMORIES = {
     "MT48LC16M16": (
         # The chip goes faster than the board that has it.
         dataclasses.replace(load_board("ulx3s-85f").memory, clock_mhz=100),
-        {"column_bits": 9},
-        {},
+        9,
     ),
     "EM638325": (
         ExternalMemory(kind="sdr", part="EM638325", size_mib=8, width_bits=32, clock_mhz=143),
-        {"column_bits": 8},
-        {"T_RCD": 21000, "T_RP": 21000, "T_RAS": 49000, "T_RC": 70000, "T_RFC": 70000}
-        | {"T_RRD": 14000, "T_WR": 25000, "T_REFI": 15625000},
+        8,
     ),
     "M12L64322A": (
         ExternalMemory(kind="sdr", part="M12L64322A", size_mib=8, width_bits=32, clock_mhz=166),
-        {"column_bits": 8},
-        {"T_RCD": 15000, "T_RP": 15000, "T_RAS": 40000, "T_RC": 55000, "T_RFC": 55000}
-        | {"T_RRD": 10000, "T_WR": 15000, "T_REFI": 15625000},
+        8,
     ),
 }
 DDR3 = ExternalMemory(kind="ddr3", part="MT41K64M16", size_mib=128, width_bits=16, clock_mhz=400)
 
 
 def core_of(part="MT48LC16M16", family="ecp5", **keywords):
-    memory, geometry, times = MEMORIES[part]
+    memory, column_bits = MEMORIES[part]
     core = generate_litedram(
         memory, family=family, clock_mhz=CLOCK, **{"power_up_us": POWER_UP_US, **keywords}
     )
-    chip = chip_parameters(core, clock_mhz=CLOCK, **geometry)
-    return core, chip | {"WORDS": 1 << 17, "T_POWER_UP": POWER_UP_US * 10**6, **times}
+    chip = chip_parameters(core, clock_mhz=CLOCK, column_bits=column_bits)
+    return core, chip | {"WORDS": 1 << 17, "T_POWER_UP": POWER_UP_US * 10**6, **CHIP_TIMES[part]}
 
 
 def simulation(folder, core, chip, *, port=PORT, simulator="icarus"):

@@ -1,6 +1,8 @@
 # amaranth: UnusedElaboratable=no
 import numpy as np
 import pytest
+from amaranth.hdl import Value
+from amaranth.lib.wiring import In
 
 from rtl_gen.axi import Response
 from rtl_gen.memory.register_slice import RegisterSlice
@@ -70,3 +72,33 @@ def test_latency_and_throughput():
     assert [cycle for _, cycle in manager.answers] == [
         burst.answered + 1 for burst in memory.write_bursts
     ]
+
+
+@pytest.mark.parametrize("waiting", [0, 1, 2])
+def test_no_output_depends_on_an_input_in_the_same_cycle(waiting):
+    """With none, one and two payloads in each channel: inputs change, outputs do not."""
+    dut = RegisterSlice(data_bits=8 * PORT)
+    flows = dut.signature.flatten(dut)
+    inputs, outputs = [], []
+    for _, member, value in flows:
+        (inputs if member.flow is In else outputs).append(Value.cast(value))
+    channels = [getattr(dut.manager, name) for name in ("ar", "aw", "w")]
+    channels += [getattr(dut.memory, name) for name in ("r", "b")]
+
+    async def testbench(ctx):
+        for channel in channels:
+            ctx.set(channel.valid, 1)
+        for _ in range(waiting):
+            await ctx.tick()
+        for channel in channels:
+            ctx.set(channel.valid, 0)
+        await ctx.delay(1e-8)
+        assert [ctx.get(channel.ready) for channel in channels] == [waiting < 2] * 5
+        before = [ctx.get(value) for value in outputs]
+        for value in inputs:
+            for bits in (-1, 0):
+                ctx.set(value, bits & ((1 << len(value)) - 1))
+                await ctx.delay(1e-9)
+                assert [ctx.get(output) for output in outputs] == before
+
+    simulate(dut, testbench, max_cycles=10)
