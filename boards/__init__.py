@@ -201,6 +201,10 @@ class Board:
         return {key: value for key, value in values.items() if value or key == "hardware"}
 
 
+#: Degrees.
+_TURN = 360
+
+
 def _top_pins(
     reader: Reader, data: Any, memory: ExternalMemory, adapter: Mapping[str, str]
 ) -> TopPins:
@@ -208,6 +212,11 @@ def _top_pins(
     values["active_low"] = reader.choices(
         "top.active_low", values.get("active_low", ()), INVERTIBLE
     )
+    phase = values.get("clock_phase", 0)
+    if phase >= _TURN:
+        raise reader.error(
+            "top.clock_phase", f"'top.clock_phase' must be less than {_TURN}, not {phase:g}"
+        )
     values["uart"] = reader.mapping(values["uart"], dict.fromkeys(UART_PINS, str), "top.uart.")
     needed = MEMORY_PINS.get(memory.kind, ())
     # Their values are texts or lists, which the next step tells apart.

@@ -58,14 +58,14 @@ def find_pll(family: str, input_mhz: float, output_mhz: float) -> PllSettings:
     candidates = PLLS[family](input_mhz, output_mhz)
     if not candidates:
         raise ConfigError(
-            f"clock {output_mhz:g} MHz cannot be made of {input_mhz:g} MHz on {family}: one of "
-            "them is out of range"
+            f"core_mhz: {output_mhz:g} MHz cannot be made of clock_mhz {input_mhz:g} MHz on "
+            f"{family}: one of them is out of range"
         )
     best = min(candidates, key=lambda pll: abs(pll.output_mhz - output_mhz))
     if abs(best.output_mhz - output_mhz) > _TOLERANCE * output_mhz:
         raise ConfigError(
-            f"clock {output_mhz:g} MHz cannot be made of {input_mhz:g} MHz on {family}: the "
-            f"nearest is {best.output_mhz:g} MHz"
+            f"core_mhz: {output_mhz:g} MHz cannot be made of clock_mhz {input_mhz:g} MHz on "
+            f"{family}: the nearest is {best.output_mhz:g} MHz"
         )
     return best
 

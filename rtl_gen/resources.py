@@ -7,7 +7,7 @@ from amaranth.hdl._ir import Fragment
 from amaranth.hdl._mem import MemoryInstance
 
 from mla_hw.devices import Device, MemoryMapping
-from mla_hw.errors import CapacityError
+from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.hardware import CoreConfig
 from rtl_gen.accelerator import Accelerator
 
@@ -105,10 +105,17 @@ def check_device(core: CoreConfig, device: Device, board: str) -> None:
 
     Raises
     ------
+    ConfigError
+        For multipliers of another family.
     CapacityError
         Says by how much and which keys mend it.
     """
     where = f"{device.name} of {board}"
+    if device.family != "portable" and core.multiplier not in ("portable", device.family):
+        raise ConfigError(
+            f"multiplier must be auto, portable or {device.family} for {where}, not "
+            f"{core.multiplier!r} (--hardware)"
+        )
 
     def check(demand: int, bound: int, unit: str, hint: str) -> None:
         if demand > bound:

@@ -133,15 +133,14 @@ def replace_folder(target: Path, files: Mapping[str, str | bytes], what: str) ->
         raise ConfigError(f"{what}: cannot be written: {error.strerror}") from None
 
 
-def check_output(path: Path | str, option: str, folder: Path | str | None = None) -> None:
+def check_output(path: Path | str, option: str) -> None:
     """Refuse, before long work, a file that cannot be written, or is one that generate made.
 
     Parameters
     ----------
     path : Path or str
+        In a generated folder only what other commands leave there may be written over.
     option : str
-    folder : Path or str, optional
-        The generated folder; only what other commands leave in it may be written over.
 
     Raises
     ------
@@ -149,10 +148,14 @@ def check_output(path: Path | str, option: str, folder: Path | str | None = None
         Names the option.
     """
     target = Path(path).absolute()
-    if folder is not None and target.exists():
-        inside = Path(os.path.relpath(target.resolve(), Path(folder).resolve())).parts
-        if inside and inside[0] in _MADE:
-            raise ConfigError(f"{option} {path}: is a file that generate made, another is wanted")
+    if target.exists():
+        place = target.resolve()
+        # Nothing that generate makes lies deeper.
+        for folder in list(place.parents)[:2]:
+            if place.relative_to(folder).parts[0] in _MADE and _made_by(folder, "generate"):
+                raise ConfigError(
+                    f"{option} {path}: is a file that generate made, another is wanted"
+                )
     if target.is_dir():
         raise ConfigError(f"{option} {path}: must be a file, not a folder")
     _check_parent(target, f"{option} {path}")

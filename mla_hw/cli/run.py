@@ -11,7 +11,7 @@ import numpy as np
 
 from mla_hw.cli.board_memory import design_board
 from mla_hw.cli.hidden_rows import HiddenRows
-from mla_hw.cli.output_folder import check_output
+from mla_hw.cli.output_folder import check_output, write_output
 from mla_hw.cli.text import console, plain_table, print_paths
 from mla_hw.design import Design
 from mla_hw.errors import ConfigError
@@ -131,7 +131,7 @@ def run(
     chosen = layer_design(design, layer)
     rows = HiddenRows.read(hidden, chosen, 0)
     if json_path is not None:
-        check_output(json_path, "--json", directory)
+        check_output(json_path, "--json")
     board = design_board(design)
     if board.top is None:
         raise ConfigError(
@@ -157,11 +157,8 @@ def run(
         weights_hash=design.manifest["weights_hash"],
         files=() if json_path is None else (Path(json_path),),
     )
-    for path in result.files:
-        try:
-            path.write_text(json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8")
-        except OSError as error:
-            raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from None
+    if json_path is not None:
+        write_output(json_path, json.dumps(result.to_dict(), indent=2) + "\n", "--json")
     return result
 
 

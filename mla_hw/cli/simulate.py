@@ -179,10 +179,13 @@ def simulate(
     if mode.kind == "dram":
         mode = replace(mode, sdram=_sdram(design))
     rows = HiddenRows.read(hidden, design, prefill)
-    check_different(hidden=hidden, output=output, json=json_path, trace=trace)
+    results = folder / _RESULTS
+    # The report may go to its usual place by --json as well.
+    usual = results / f"simulate-{simulator}.json"
+    check_different(hidden=hidden, json=json_path or usual, output=output, trace=trace)
     for path, option in ((output, "--output"), (json_path, "--json"), (trace, "--trace")):
         if path is not None:
-            check_output(path, option, folder)
+            check_output(path, option)
     run = SimulationRun(
         design,
         rows,
@@ -192,7 +195,6 @@ def simulate(
         progress=say,
     )
     sources = verilog_sources(folder, design.manifest)
-    results = folder / _RESULTS
     name = f"{simulator}-waves" if waves else simulator
     simulation = CoreSimulation(
         folder=folder / "build" / name,
@@ -244,7 +246,7 @@ def simulate(
         ),
     )
     text = json.dumps(report.to_dict(), indent=2) + "\n"
-    (results / f"simulate-{simulator}.json").write_text(text, encoding="utf-8")
+    usual.write_text(text, encoding="utf-8")
     if json_path is not None:
         _write(json_path, text, "--json")
     if trace is not None:

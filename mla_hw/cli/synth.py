@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mla_hw.cli.families import UNITS
-from mla_hw.cli.output_folder import check_output
+from mla_hw.cli.output_folder import check_output, write_output
 from mla_hw.cli.synth_flow import SynthFlow, Usage
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.host.protocol import DEFAULT_BAUD
@@ -154,7 +154,7 @@ def synth(
     if jobs < 1:
         raise ConfigError(f"--jobs: must be positive, not {jobs}")
     if json_path is not None:
-        check_output(json_path, "--json", directory)
+        check_output(json_path, "--json")
     flow = SynthFlow(
         Path(directory), progress or (lambda _: None), target_mhz, core=core, baud=baud
     )
@@ -199,12 +199,5 @@ def synth(
         luts_per_unit=flow.luts_per_unit,
     )
     if json_path is not None:
-        _write_json(Path(json_path), report.to_dict())
+        write_output(json_path, json.dumps(report.to_dict(), indent=2) + "\n", "--json")
     return report
-
-
-def _write_json(path: Path, data: Mapping[str, Any]) -> None:
-    try:
-        path.write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--json {path}: cannot be written: {error.strerror}") from None

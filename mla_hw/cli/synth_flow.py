@@ -122,32 +122,32 @@ class SynthFlow:
                 f"target_mhz: the clock of {self.board.name} is the {self.board.core_mhz:g} MHz of "
                 f"its PLL, not {target_mhz:g}; a core alone can be asked for any"
             )
-        divisor = self._divisor(baud) if self.whole else 0
+        if not core and not self.whole:
+            self.progress(f"{self.board.name} has no pins for host link and memory: the core alone")
+        texts = self._board(directory, baud) if self.whole else self._adapter(manifest)
         # Here nothing more is refused. A bitstream of an earlier run must not look like one of
         # this run.
         shutil.rmtree(self.build, ignore_errors=True)
         make_folder(self.build)
-        if not core and not self.whole:
-            self.progress(f"{self.board.name} has no pins for host link and memory: the core alone")
-        if self.whole:
-            self._prepare_board(directory, divisor)
-        else:
-            self._prepare_adapter(manifest)
+        for name, text in texts.items():
+            self._write(name, text)
+        self.sources += [self.build / name for name in texts if name != self.family.constraints]
 
-    def _prepare_adapter(self, manifest: Mapping[str, Any]) -> None:
-        """Put the core into the adapter."""
+    def _adapter(self, manifest: Mapping[str, Any]) -> dict[str, str]:
+        """Put the core into the adapter; return Verilog and constraints by file."""
         from boards.pins import Pin
         from rtl_gen.synth_wrapper import WRAPPER_NAME, wrapper_verilog
 
         self.top = WRAPPER_NAME
         ports = ((name, p["direction"], p["width"]) for name, p in manifest["ports"].items())
-        self._write("wrapper.v", wrapper_verilog(ports))
-        self.sources.append(self.build / "wrapper.v")
         pins = {
             port: Pin(site=site, standard=self.board.io_standard)
             for port, site in self.board.pins.items()
         }
-        self._write(self.family.constraints, self.family.constrain(pins, self.target_mhz))
+        return {
+            "wrapper.v": wrapper_verilog(ports),
+            self.family.constraints: self.family.constrain(pins, self.target_mhz),
+        }
 
     def _divisor(self, baud: int) -> int:
         """Return the clocks per bit of the host link."""
@@ -158,14 +158,20 @@ class SynthFlow:
         except ConfigError as error:
             raise ConfigError(f"--baud: {error}") from None
 
-    def _prepare_board(self, directory: Path, divisor: int) -> None:
-        """Put the core behind the pins of the board, with host link and memory."""
+    def _board(self, directory: Path, baud: int) -> dict[str, str]:
+        """Put the core behind the board's pins, with host link and memory; as :meth:`_adapter`."""
         from boards.top import board_top, top_pins
         from rtl_gen.verilog import emit_verilog
 
         self.top = "board_top"
         self.progress(f"emit Verilog of the top of {self.board.name}")
-        top, controller = board_top(self.board, Design.load(directory).core, divisor=divisor)
+        divisor = self._divisor(baud)
+        try:
+            top, controller = board_top(self.board, Design.load(directory).core, divisor=divisor)
+            pins = top_pins(self.board, top)
+        except ConfigError as error:
+            named = str(error).startswith(self.board.name)
+            raise ConfigError(str(error) if named else f"{self.board.name}: {error}") from None
         head = (
             f"// What works on {self.board.name}: core, host link and memory. Made from\n"
             "// boards/top.py and rtl_gen/system.py, which are the readable source.\n\n"
@@ -173,12 +179,9 @@ class SynthFlow:
         texts = {name: head + text for name, text in emit_verilog(top, name=self.top).items()}
         if controller is not None:
             texts[f"{controller.name}.v"] = controller.verilog
-        for name, text in texts.items():
-            self._write(name, text)
-            self.sources.append(self.build / name)
-        pins = top_pins(self.board, top)
         # What comes behind the PLL follows from its settings.
-        self._write(self.family.constraints, self.family.constrain(pins, self.board.clock_mhz))
+        constraints = self.family.constrain(pins, self.board.clock_mhz)
+        return {**texts, self.family.constraints: constraints}
 
     def _write(self, name: str, text: str) -> None:
         (self.build / name).write_text(text, encoding="utf-8")

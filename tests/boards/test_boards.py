@@ -132,6 +132,7 @@ def test_unknown_board_lists_the_known_ones():
         (top(led="J17"), "pin J17 is used twice: by 'top.led' and 'top.memory.dq'"),
         (top(uart={"rx": "M1"}), "key 'top.uart.tx' is missing"),
         (top(buzzer="A1"), "unknown key 'top.buzzer'"),
+        (top(clock_phase=360), "'top.clock_phase' must be less than 360, not 360"),
         (top(active_low=["tx"]), "'top.active_low' must be a list of rst, led, not ['tx']"),
         (top(active_low="rst"), "'top.active_low' must be a list, not 'rst'"),
         (top(tied={"high": ["F19"]}), "pin F19 is used twice: by 'top.memory.clk'"),

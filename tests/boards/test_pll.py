@@ -61,11 +61,16 @@ def test_settings_are_legal_and_make_the_clock(family, wanted):
 @pytest.mark.parametrize(
     ("family", "given", "wanted", "message"),
     [
-        ("ecp5", 25, 1000, r"clock 1000 MHz cannot be made of 25 MHz on ecp5: the nearest is 800"),
-        ("ice40", 12, 5, r"cannot be made of 12 MHz on ice40: the nearest is 16"),
-        ("gowin", 27, 1, r"cannot be made of 27 MHz on gowin: the nearest is "),
-        ("ecp5", 1, 50, r"of 1 MHz on ecp5: one of them is out of range"),
-        ("nexus", 12, 1000, r"of 12 MHz on nexus: one of them is out of range"),
+        (
+            "ecp5",
+            25,
+            1000,
+            r"core_mhz: 1000 MHz cannot be made of clock_mhz 25 MHz on ecp5: the nearest is 800",
+        ),
+        ("ice40", 12, 5, r"cannot be made of clock_mhz 12 MHz on ice40: the nearest is 16"),
+        ("gowin", 27, 1, r"cannot be made of clock_mhz 27 MHz on gowin: the nearest is "),
+        ("ecp5", 1, 50, r"of clock_mhz 1 MHz on ecp5: one of them is out of range"),
+        ("nexus", 12, 1000, r"of clock_mhz 12 MHz on nexus: one of them is out of range"),
         ("portable", 12, 60, r"no PLL is known of family portable"),
     ],
 )

@@ -61,6 +61,15 @@ def test_more_multipliers_than_the_device_has(command, hardware):
     assert message.endswith("lower rows or columns (--hardware)")
 
 
+def test_multipliers_of_another_family(command, hardware):
+    path = hardware("multiplier: ice40\n")
+    message = command.refuses("tiny-v3", "--hardware", path)
+    assert message == (
+        "multiplier must be auto, portable or ecp5 for LFE5U-85F of ulx3s-85f, not 'ice40' "
+        "(--hardware)"
+    )
+
+
 def test_more_block_rams_than_the_device_has(command, hardware, monkeypatch):
     board = boards.load_board("ulx3s-85f")
     small = replace(board, device=replace(board.device, bram=3))
