@@ -119,13 +119,15 @@ def test_run(core_folder, design, hidden, tmp_path, capsys, share):
     stored = json.loads((tmp_path / "run.json").read_text())
     assert stored == report.to_dict()
     assert stored["hash"] == design.manifest["hash"]
-    assert (stored["traffic"]["repeated"] > 0) == (share > 0)
+    traffic = stored["traffic"]
+    # A clean line spoils nothing; a machine that is busy may be late with an answer all the same.
+    assert traffic["repeated"] > 0 if share else traffic["spoilt"] == 0
     print_run(report)
     shown = capsys.readouterr().out
     assert "3 tokens: " in shown
     assert "tokens/s of the core alone at 50 MHz" in shown
     assert "saturated_pack" in shown
-    assert ("requests repeated" in shown) == (share > 0)
+    assert ("requests repeated" in shown) == (traffic["repeated"] + traffic["spoilt"] > 0)
 
 
 @pytest.mark.parametrize("layer", [None, 2, 0])
