@@ -27,6 +27,8 @@ _MADE = frozenset({
     *(MANIFEST, "predicted.json", "program.bin", "program.txt", "image.bin", "schedule.txt"),
     *("registers.h", "registers.md", "constraints.sdc", "integration.md", "verilog"),
 })
+#: Together they are nobody else's.
+_SIGNS = (MANIFEST, "program.bin", "schedule.txt", "registers.h", "verilog/accelerator.v")
 #: By the command that makes a folder: a JSON file in it and keys that the file has.
 _MARKS = {
     "generate": (MANIFEST, frozenset({"format", "hash", "weights_hash", "regions"})),
@@ -82,6 +84,9 @@ def make_folder(path: Path) -> Path:
 
 
 def _made_by(folder: Path, maker: str) -> bool:
+    if maker == "generate" and all((folder / name).is_file() for name in _SIGNS):
+        # Even with a manifest that is damaged.
+        return True
     name, keys = _MARKS[maker]
     try:
         mark = read_json_object(folder / name, ConfigError)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from tests.cli.command import snapshot
+from tests.reference_cases import case_dir
 
 
 def edit(folder, change):
@@ -114,6 +115,13 @@ def test_damaged_manifest(command, generated, name, value):
     message = refuses(command, generated, "simulate", generated)
     assert message.startswith(f"{generated}: is damaged (")
     assert message.endswith("): generate it again")
+
+
+def test_a_damaged_folder_is_generated_again(command, generated):
+    (generated / "manifest.json").write_text("{")
+    assert "is not valid JSON" in refuses(command, generated, "simulate", generated)
+    command.succeeds("generate", case_dir("tiny-v3"), "--no-image", "--out", generated)
+    assert json.loads((generated / "manifest.json").read_text())["board"] == "ulx3s-85f"
 
 
 @pytest.mark.parametrize("stride", ["cache_stride", "y_stride"])
