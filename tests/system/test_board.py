@@ -1,5 +1,7 @@
 """Whole boards in simulation: the driver decodes tokens over the serial line, bit-exactly."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -8,7 +10,7 @@ from boards.top import board_top
 from mla_hw.cli.board_memory import memory_timing, sdram_timing
 from mla_hw.cli.generate import generate
 from mla_hw.cycles.predict import predict
-from mla_hw.design import Design, verilog_sources
+from mla_hw.design import Design, verilog_sources, weights_hash
 from mla_hw.golden.interpreter import Machine
 from rtl_gen.verilog import emit_verilog, port_table
 from sim.board_bench import MODULE, BoardSimulation
@@ -134,7 +136,7 @@ def test_memory_on_the_fpga(tmp_path, make_design, name, models):
 
 
 def test_a_wrong_image_is_seen(tmp_path, make_design):
-    """The comparison can fail: weights that were damaged on their way."""
+    """The comparison can fail: the board gets another image than the golden model."""
     design, board = make_design("crosslink-nx-evn"), load_board("crosslink-nx-evn")
     top, _ = board_top(board, design.core, divisor=DIVISOR)
     image = tmp_path / "core" / "image.bin"
@@ -142,5 +144,8 @@ def test_a_wrong_image_is_seen(tmp_path, make_design):
     first = design.memory.regions["weights"].offset
     damaged[first + 64 : first + 128] = bytes(64)
     image.write_bytes(damaged)
+    manifest = json.loads((tmp_path / "core" / "manifest.json").read_text(encoding="utf-8"))
+    manifest["weights_hash"] = weights_hash(bytes(damaged), design.memory)
+    (tmp_path / "core" / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
     found, wanted = simulate_board(tmp_path, design, top, models=("nexus.v", "pll.v"))
     assert found["y"] != wanted
