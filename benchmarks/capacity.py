@@ -30,8 +30,8 @@ from benchmarks.report import (
     write_results,
 )
 from boards import load_board
-from mla_hw.cli.generate import fitting_groups
 from mla_hw.cli.hardware_file import read_hardware
+from mla_hw.cli.head_passes import fitting_groups
 from mla_hw.compile_layer import plan_layer
 from mla_hw.cycles.predict import predict
 from mla_hw.errors import MlaHwError

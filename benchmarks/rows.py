@@ -14,8 +14,8 @@ import numpy as np
 import mla_hw
 from benchmarks.report import caption, check_as_predicted, grouped, markdown
 from boards import load_board
-from mla_hw.cli.generate import fitting_groups
 from mla_hw.cli.hardware_file import read_hardware
+from mla_hw.cli.head_passes import fitting_groups
 from mla_hw.cli.simulate import SimulationReport
 from mla_hw.compile_layer import plan_layer
 from mla_hw.cycles.predict import predict

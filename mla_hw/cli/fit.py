@@ -139,7 +139,7 @@ def _config(model: str | Path) -> ModelConfig:
 
 
 def _fit(config: ModelConfig, board: "Board") -> FitRow:
-    from mla_hw.cli.generate import fitting_groups
+    from mla_hw.cli.head_passes import fitting_groups
 
     hardware = HardwareConfig.from_dict(board.hardware)
     needs: list[Need] = []

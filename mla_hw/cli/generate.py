@@ -14,9 +14,10 @@ from boards import Board, load_board
 from mla_hw.checkpoint import LayerWeights, check_layer, load_config, load_model
 from mla_hw.cli.arrays import read_rows
 from mla_hw.cli.hardware_file import read_hardware
+from mla_hw.cli.head_passes import choose_passes
 from mla_hw.cli.integration import integration_files
 from mla_hw.cli.output_folder import MANIFEST, check_target, replace_folder
-from mla_hw.cli.reasons import explain_passes, explain_phases
+from mla_hw.cli.reasons import explain_phases
 from mla_hw.cli.versions import project_version, tool_versions
 from mla_hw.compile_layer import (
     CompiledDesign,
@@ -29,16 +30,15 @@ from mla_hw.config import ModelConfig
 from mla_hw.cycles.predict import predict
 from mla_hw.cycles.timeline import Timeline
 from mla_hw.design import Design
-from mla_hw.errors import CapacityError, ConfigError
+from mla_hw.errors import ConfigError
 from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
 from mla_hw.register_text import registers_header, registers_markdown
 from mla_hw.registers import core_constants
-from mla_hw.schedule import check_scheme, schedule_layer
+from mla_hw.schedule import check_scheme
 from rtl_gen.accelerator import Accelerator
-from rtl_gen.resources import check_device
 from rtl_gen.verilog import emit_verilog, instantiation_template, port_table
 
-__all__ = ["GenerateReport", "fitting_groups", "generate"]
+__all__ = ["GenerateReport", "generate"]
 
 TOP = "accelerator"
 
@@ -147,12 +147,23 @@ def generate(
         path = str(calibration).replace("{layer}", str(number))
         return weights, read_rows(path, "--calibration", config.hidden_size)
 
+    say("choose head passes")
+    passes = choose_passes(
+        config,
+        settings,
+        chosen,
+        context=context,
+        query_rows=rows,
+        same_sequence=same_sequence,
+        scheme=scheme,
+    )
     compiled = _compile(
         config,
         numbers,
         source,
         settings,
         chosen,
+        pass_groups=passes.groups,
         scheme=scheme,
         context=context,
         query_rows=rows,
@@ -175,7 +186,7 @@ def generate(
         "program.txt": str(design.program),
         "program.bin": design.program.encode().astype("<u4").tobytes(),
         MANIFEST: _json(manifest),
-        "schedule.txt": _schedule_text(compiled, config, settings, chosen, last),
+        "schedule.txt": f"{explain_phases(config, design, *last)}{passes}\n{compiled.schedule}",
         "registers.md": registers_markdown(constants, design.core.query_rows),
         "registers.h": registers_header(constants=constants, query_rows=design.core.query_rows),
         "predicted.json": _json(predicted),
@@ -227,8 +238,7 @@ def _compile(
     hardware: HardwareConfig,
     board: Board,
     *,
-    scheme: str,
-    query_rows: int,
+    pass_groups: int,
     **options: Any,
 ) -> CompiledDesign:
     return compile_layers(
@@ -237,69 +247,12 @@ def _compile(
         source,
         hardware,
         multiplier=board.device.family,
-        pass_groups=fitting_groups(config, hardware, board, query_rows, scheme),
+        pass_groups=pass_groups,
         memory_bytes=board.memory.size_bytes,
         memory_name=f"memory of {board.name}",
         board=board.name,
-        query_rows=query_rows,
-        scheme=scheme,
         **options,
     )
-
-
-def fitting_groups(
-    config: ModelConfig,
-    hardware: HardwareConfig,
-    board: Board,
-    query_rows: int,
-    scheme: str = "absorb",
-) -> int:
-    """Return as many head groups per pass as activation buffer and block RAM hold.
-
-    Raises
-    ------
-    MlaHwError
-        When not even one group fits, or the array does not.
-    """
-    groups: int | None = None
-    while True:
-        core = schedule_layer(
-            config,
-            hardware,
-            multiplier=board.device.family,
-            pass_groups=groups,
-            query_rows=query_rows,
-            scheme=scheme,
-        ).core
-        groups = core.groups
-        try:
-            check_device(core, board.device, board.name)
-        except CapacityError as error:
-            if error.unit != "block RAMs" or groups == 1:
-                raise
-            groups -= 1
-        else:
-            return groups
-
-
-def _schedule_text(
-    compiled: CompiledDesign,
-    config: ModelConfig,
-    hardware: HardwareConfig,
-    board: Board,
-    last: tuple[Timeline, list[int]],
-) -> str:
-    """Return the schedule and, ahead of it, why it is so at the last predicted position."""
-    design = compiled.design
-    passes = explain_passes(
-        config,
-        hardware,
-        board,
-        len(compiled.schedule.passes),
-        design.core.query_rows,
-        design.manifest["scheme"],
-    )
-    return f"{explain_phases(config, design, *last)}{passes}\n{compiled.schedule}"
 
 
 def _predict(design: Design) -> tuple[dict[str, Any], tuple[Timeline, list[int]]]:

@@ -63,7 +63,7 @@ def _predict(
     clock_mhz: float | None,
 ) -> Prediction:
     # The outer packages are not loaded before they are needed.
-    from mla_hw.cli.generate import fitting_groups
+    from mla_hw.cli.head_passes import fitting_groups
 
     multiplier, groups, size = "portable", None, None
     latency, sdram = NOMINAL_LATENCY, None

@@ -3,18 +3,14 @@
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from boards import Board
 from mla_hw.config import ModelConfig
 from mla_hw.cycles.breakdown import LATE, WAITS, array_breakdown
 from mla_hw.cycles.figures import PhaseFigures, phase_figures
 from mla_hw.cycles.timeline import Timeline
 from mla_hw.design import Design
-from mla_hw.errors import MlaHwError
-from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
-from mla_hw.schedule import schedule_layer
-from rtl_gen.resources import check_device
+from mla_hw.hardware import NOMINAL_LATENCY
 
-__all__ = ["explain_passes", "explain_phases", "late_starts", "stalls"]
+__all__ = ["explain_phases", "late_starts", "stalls"]
 
 _HEAD = "phase         cycles     array      port  bound      over  array starts late; waits within"
 
@@ -89,36 +85,3 @@ def _reasons(
             if wanted(name):
                 found[phase][name.removeprefix(LATE)] += count
     return found
-
-
-def explain_passes(
-    config: ModelConfig,
-    hardware: HardwareConfig,
-    board: Board,
-    passes: int,
-    query_rows: int,
-    scheme: str,
-) -> str:
-    """Say why there are as many head passes as there are.
-
-    Fewer passes read the cache less often, so one is taken unless something is too small for it.
-    """
-    if scheme == "naive":
-        return "# head passes: one per head, for which keys and values are made tile by tile\n"
-    if passes == 1:
-        return "# head passes: 1, with all heads\n"
-    groups = -(-config.num_attention_heads // hardware.rows)
-    fewer = passes - 1
-    try:
-        larger = schedule_layer(
-            config,
-            hardware,
-            multiplier=board.device.family,
-            pass_groups=-(-groups // fewer),
-            query_rows=query_rows,
-            scheme=scheme,
-        ).core
-        check_device(larger, board.device, board.name)
-    except MlaHwError as error:
-        return f"# head passes: {passes}; with {fewer}: {error}\n"
-    return f"# head passes: {passes}\n"

@@ -2,15 +2,20 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
+from boards import load_board
+from mla_hw.cli import head_passes
 from mla_hw.cli.generate import generate
+from mla_hw.cli.head_passes import choose_passes
 from mla_hw.cli.reasons import explain_phases, late_starts, stalls
 from mla_hw.cycles.predict import predict
 from mla_hw.cycles.timeline import Stalls, Timeline
 from mla_hw.design import Design
-from mla_hw.hardware import NOMINAL_LATENCY
+from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
+from mla_hw.presets import PRESETS
 from tests.cli.test_generate import read
 from tests.reference_cases import case_dir
 
@@ -77,19 +82,44 @@ def test_what_the_array_waits_for_within_instructions(generated):
     assert why_at(design, timeline, 9)[phase][7].endswith(counts)
 
 
-def test_fewer_head_passes_are_explained(tmp_path):
-    """One pass where everything has room; else what has none for one pass less."""
-    hardware = {"rows": 2, "columns": 4, "activation_bytes": 4096}
-    folder = tmp_path / "core"
-    generate(case_dir("tiny-v3"), out=folder, hardware=hardware, context=64)
-    assert "# head passes: 1, with all heads" in (folder / "schedule.txt").read_text()
-    hardware["activation_bytes"] = 1024
-    generate(case_dir("tiny-v3"), out=folder, hardware=hardware, context=64)
+def passes_line(folder, **options):
+    generate(case_dir("tiny-v3"), out=folder, context=64, **options)
     (line,) = re.findall("# head passes: .*", (folder / "schedule.txt").read_text())
-    assert re.match(r"# head passes: 2; with 1: .*activation buffer.*activation_bytes", line)
+    return line
+
+
+def test_fewer_head_passes_are_explained(tmp_path):
+    """As few as there is room for, because the cycle model says so; what has no room for fewer."""
+    hardware = {"rows": 2, "columns": 4, "activation_bytes": 4096}
+    line = passes_line(tmp_path / "core", hardware=hardware)
+    found = re.fullmatch(r"# head passes: 1; predicted cycles: (\d+) with 1, (\d+) with 2", line)
+    assert int(found[1]) < int(found[2])
+    hardware["activation_bytes"] = 1024
+    line = passes_line(tmp_path / "core", hardware=hardware)
+    assert re.fullmatch(
+        r"# head passes: 2; predicted cycles: \d+ with 2; "
+        r"not fewer: .*activation buffer.*activation_bytes.*",
+        line,
+    )
 
 
 def test_naive_has_a_pass_per_head(tmp_path, small_array):
-    folder = tmp_path / "core"
-    generate(case_dir("tiny-v3"), out=folder, hardware=small_array, context=64, scheme="naive")
-    assert "# head passes: one per head" in (folder / "schedule.txt").read_text()
+    line = passes_line(tmp_path / "core", hardware=small_array, scheme="naive")
+    assert line.startswith("# head passes: 4; predicted cycles: ")
+    assert line.endswith("; not fewer: keys and values are made head by head")
+
+
+def test_passes_are_chosen_by_the_cycle_model(monkeypatch):
+    """Where more passes cost less they are taken, until one more costs more."""
+    board, config = load_board("ulx3s-85f"), PRESETS["deepseek-v2-lite"].config
+    hardware = HardwareConfig.from_dict({**board.hardware, "rows": 2})
+    asked = []
+
+    def fake(program, core, memory, positions):
+        asked.append(core.groups)
+        return SimpleNamespace(total={8: 100, 4: 90, 3: 95}[core.groups])
+
+    monkeypatch.setattr(head_passes, "predict", fake)
+    found = choose_passes(config, hardware, board, context=1024)
+    assert (found.groups, found.passes, found.cycles) == (4, 2, {1: 100, 2: 90, 3: 95})
+    assert asked == [8, 4, 3]

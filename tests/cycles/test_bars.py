@@ -3,8 +3,8 @@
 import pytest
 
 from boards import load_board
-from mla_hw.cli.generate import fitting_groups
 from mla_hw.cli.hardware_file import read_hardware
+from mla_hw.cli.head_passes import fitting_groups
 from mla_hw.compile_layer import instruction_phases, plan_layer
 from mla_hw.config import ModelConfig
 from mla_hw.cycles.figures import phase_figures, roofline_efficiency
