@@ -81,8 +81,8 @@ def report(
     folder = Path(directory)
     design = Design.load(folder)
     target = folder / _PAGE if html is None else Path(html)
-    check_output(target, "--html")
     _check_own(folder, target)
+    check_output(target, "--html")
     facts = collect_facts(folder, design, say)
     warnings = list(doubts(facts))
     sections = (

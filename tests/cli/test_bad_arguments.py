@@ -11,7 +11,7 @@ import pytest
 
 import boards
 from mla_hw.cli import generate as generate_module
-from mla_hw.cli import output_folder
+from mla_hw.cli import head_passes, output_folder
 from mla_hw.errors import CapacityError, ConfigError
 from mla_hw.presets import find_preset
 from mla_hw.schedule import SCHEMES
@@ -126,7 +126,7 @@ def test_context_beyond_the_memory(command, hardware, monkeypatch, passes):
     board = boards.load_board("ulx3s-85f")
     board = replace(board, memory=replace(board.memory, size_mib=1))
     monkeypatch.setattr(generate_module, "load_board", lambda _: board)
-    monkeypatch.setattr(generate_module, "check_device", check_device)
+    monkeypatch.setattr(head_passes, "check_device", check_device)
     path = hardware("rows: 2\ncolumns: 4\n")
     options = ("small-v2lite", "--hardware", path, "--no-image", "--context")
     message = command.refuses(*options, 100_000)

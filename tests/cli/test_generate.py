@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mla_hw.cli import generate as generate_module
-from mla_hw.cli import main
+from mla_hw.cli import head_passes, main
 from mla_hw.compile_layer import compile_layer
 from mla_hw.cycles.predict import predict
 from mla_hw.design import Design
@@ -45,7 +45,7 @@ def names(folder):
 def _without_verilog(monkeypatch):
     """Saves the seconds that the gateware takes, where a test is not about it."""
     monkeypatch.setattr(generate_module, "_verilog", lambda _: ({}, {}))
-    monkeypatch.setattr(generate_module, "check_device", lambda *_: None)
+    monkeypatch.setattr(head_passes, "check_device", lambda *_: None)
 
 
 @pytest.fixture
@@ -139,7 +139,8 @@ def test_the_function_prints_nothing(command, capsys):
     lines = []
     report = generate_module.generate(TINY, out=command.out, context=8, progress=lines.append)
     assert capsys.readouterr() == ("", "")
-    assert [line.split()[0] for line in lines] == ["compile", "predict", "emit", "write"]
+    stages = [line.split()[0] for line in lines]
+    assert stages == ["choose", "compile", "predict", "emit", "write"]
     assert report.directory == command.out
     assert report.predicted == read(command.out, "predicted.json")
     assert report.design.manifest == read(command.out)

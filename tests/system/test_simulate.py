@@ -206,7 +206,7 @@ BAD_OPTIONS = {
     "unwritable": ({"output": "/proc/y.npz"}, "--output /proc/y.npz: cannot be written: "),
     "one file": (
         {"output": "/tmp/one", "json_path": "/tmp/one"},
-        "--json /tmp/one: is the file of --output",
+        "--output /tmp/one: is the file of --json",
     ),
     "own input": ({"hidden": HIDDEN, "output": HIDDEN}, "--output .*: is the file of --hidden"),
 }
