@@ -14,6 +14,7 @@ from benchmarks.report import (
     read_results,
 )
 from boards import list_boards, load_board
+from mla_hw.cli.fit import LUTS_AROUND
 
 TABLES = {
     "steps": bench.table,
@@ -93,6 +94,16 @@ def test_clocks(name, clock):
     assert core["device"].startswith("LFE5U-85F-6")
     assert core["lut"]["used"] <= 0.7 * core["lut"]["available"]
     assert core["bram"]["used"] <= core["bram"]["available"]
+
+
+def test_what_fit_adds_for_the_surroundings_of_a_core():
+    around = ("link", "arbiter", "memory", "adapter and top")
+    for name, entry in read_results(BOARDS).items():
+        board = load_board(name)
+        if entry["design"] == "board" and board.memory.kind == "sdr":
+            luts = sum(entry["luts_per_unit"][unit] for unit in around)
+            expected = LUTS_AROUND["sdr"] * board.device.logic_factor
+            assert luts == pytest.approx(expected, rel=0.15), name
 
 
 def test_boards_that_were_placed_reach_their_clock():
