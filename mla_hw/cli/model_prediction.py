@@ -63,14 +63,15 @@ def _predict(
     clock_mhz: float | None,
 ) -> Prediction:
     # The outer packages are not loaded before they are needed.
-    from mla_hw.cli.head_passes import fitting_groups
+    from mla_hw.cli.head_passes import choose_passes
 
     multiplier, groups, size = "portable", None, None
     latency, sdram = NOMINAL_LATENCY, None
     try:
         if board is not None:
             multiplier, size = board.device.family, board.memory.size_bytes
-            groups = fitting_groups(config, hardware, board, 1, scheme)
+            passes = choose_passes(config, hardware, board, context=context + 1, scheme=scheme)
+            groups = passes.groups
             latency, sdram = memory_timing(board, hardware.port_bytes, clock_mhz)
         schedule, program, memory = plan_layer(
             config,

@@ -31,7 +31,7 @@ YOSYS_STEPS = {
     "Executing ABC": "mapping logic",
 }
 MAX_ROUNDS = 200
-"""Rounds of the router in which no net may be late; all that end do so within 50."""
+"""Rounds of the router until no net is late. The cores of docs/decisions.md took 26 to 40."""
 #: The placer counts as well, but no wires.
 _ROUND = re.compile(r"^Info: +iter=(\d+) wires=")
 #: What holds units: the core in its adapter, the system of a board.
@@ -261,8 +261,8 @@ class SynthFlow:
             self._nextpnr(*options, *rip_up, log=f"{stem}.log", watched=bool(rip_up))
         except _LateNetsError:
             self.progress(
-                f"nextpnr: seed {seed}: nets are late after {MAX_ROUNDS} rounds; again, and they "
-                "may be"
+                f"nextpnr: seed {seed}: nets are still late after {MAX_ROUNDS} rounds; place and "
+                "route again, and leave them so"
             )
             self._nextpnr(*options, log=f"{stem}.again.log")
         try:

@@ -261,7 +261,10 @@ def test_a_router_that_does_not_end_goes_without_taking_up_late_nets(
     assert flow.timing_met == {3: clock > 60}
     assert lines == [
         "nextpnr: place and route, seed 3",
-        *["nextpnr: seed 3: nets are late after 200 rounds; again, and they may be"]
+        *[
+            "nextpnr: seed 3: nets are still late after 200 rounds; place and route again, and "
+            "leave them so"
+        ]
         * (rounds > MAX_ROUNDS),
         f"nextpnr: seed 3 reaches {clock:.2f} MHz",
     ]
