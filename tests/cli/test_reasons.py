@@ -111,15 +111,15 @@ def test_naive_has_a_pass_per_head(tmp_path, small_array):
 
 def test_passes_are_chosen_by_the_cycle_model(monkeypatch):
     """Where more passes cost less they are taken, until one more costs more."""
-    board, config = load_board("ulx3s-85f"), PRESETS["deepseek-v2-lite"].config
-    hardware = HardwareConfig.from_dict({**board.hardware, "rows": 2})
+    board, config = load_board("ulx3s-85f"), PRESETS["tiny-v3"].config
+    hardware = HardwareConfig.from_dict({**board.hardware, "rows": 1})
     asked = []
 
     def fake(program, core, memory, positions):
         asked.append(core.groups)
-        return SimpleNamespace(total={8: 100, 4: 90, 3: 95}[core.groups])
+        return SimpleNamespace(total={4: 100, 2: 90, 1: 95}[core.groups])
 
     monkeypatch.setattr(head_passes, "predict", fake)
-    found = choose_passes(config, hardware, board, context=1024)
-    assert (found.groups, found.passes, found.cycles) == (4, 2, {1: 100, 2: 90, 3: 95})
-    assert asked == [8, 4, 3]
+    found = choose_passes(config, hardware, board, context=64)
+    assert (found.groups, found.passes, found.cycles) == (2, 2, {1: 100, 2: 90, 4: 95})
+    assert asked == [4, 2, 1]
