@@ -14,7 +14,12 @@ _ECP5_FINE = 8
 
 
 def add_pll(
-    m: Module, pll: PllSettings, source: Value, chip: str | None = None, phase: float = 0
+    m: Module,
+    pll: PllSettings,
+    source: Value,
+    chip: str | None = None,
+    phase: float = 0,
+    site: str | None = None,
 ) -> Value:
     """Add the PLL that makes the clock of the domain ``sync``.
 
@@ -28,6 +33,8 @@ def add_pll(
         Domain whose clock is behind that of ``sync``; ECP5 only.
     phase : float
         By how many degrees, 0 to 360.
+    site : str, optional
+        nextpnr's name of the PLL that is to be it.
 
     Returns
     -------
@@ -35,11 +42,12 @@ def add_pll(
         Whether the PLL has locked.
     """
     lock = Signal(name="pll_lock")
+    place = {"a_BEL": site} if site else {}
     if pll.primitive == "EHXPLLL":
-        m.submodules.pll = _ehxplll(pll, source, lock, chip, phase)
+        m.submodules.pll = _ehxplll(pll, source, lock, chip, phase, **place)
     else:
         assert chip is None
-        m.submodules.pll = _CELLS[pll.primitive](pll, source, lock)
+        m.submodules.pll = _CELLS[pll.primitive](pll, source, lock, **place)
     return lock
 
 
@@ -48,7 +56,7 @@ def _zeros(*ports: tuple[str, int]) -> dict[str, Value]:
 
 
 def _ehxplll(
-    pll: PllSettings, source: Value, lock: Signal, chip: str | None, phase: float
+    pll: PllSettings, source: Value, lock: Signal, chip: str | None, phase: float, **place: str
 ) -> Instance:
     divider, first = int(pll.parameters["CLKOP_DIV"]), int(pll.parameters["CLKOP_CPHASE"])
     settings: dict[str, Any] = {f"p_{key}": value for key, value in pll.parameters.items()}
@@ -91,11 +99,12 @@ def _ehxplll(
         o_CLKOP=ClockSignal(),
         o_LOCK=lock,
         **settings,
+        **place,
         **_zeros(*((name, 1) for name in unused)),
     )
 
 
-def _sb_pll40(pll: PllSettings, source: Value, lock: Signal) -> Instance:
+def _sb_pll40(pll: PllSettings, source: Value, lock: Signal, **place: str) -> Instance:
     return Instance(
         "SB_PLL40_PAD",
         i_PACKAGEPIN=source,
@@ -104,6 +113,7 @@ def _sb_pll40(pll: PllSettings, source: Value, lock: Signal) -> Instance:
         i_RESETB=C(1, 1),
         i_BYPASS=C(0, 1),
         **{f"p_{key}": _ice40_bits(key, value) for key, value in pll.parameters.items()},
+        **place,
     )
 
 
@@ -112,7 +122,7 @@ def _ice40_bits(name: str, value: int | str) -> Any:
     return C(int(value), width) if width else value
 
 
-def _rpll(pll: PllSettings, source: Value, lock: Signal) -> Instance:
+def _rpll(pll: PllSettings, source: Value, lock: Signal, **place: str) -> Instance:
     unused = (
         *(("RESET", 1), ("RESET_P", 1), ("CLKFB", 1), ("FBDSEL", 6), ("IDSEL", 6), ("ODSEL", 6)),
         *(("PSDA", 4), ("DUTYDA", 4), ("FDLY", 4)),
@@ -141,11 +151,12 @@ def _rpll(pll: PllSettings, source: Value, lock: Signal) -> Instance:
         o_CLKOUT=ClockSignal(),
         o_LOCK=lock,
         **{f"p_{key}": value for key, value in pll.parameters.items()},
+        **place,
         **_zeros(*unused),
     )
 
 
-def _nexus(pll: PllSettings, source: Value, lock: Signal) -> Instance:
+def _nexus(pll: PllSettings, source: Value, lock: Signal, **place: str) -> Instance:
     feedback = Signal(name="pll_feedback")
     return Instance(
         "PLL",
@@ -156,10 +167,11 @@ def _nexus(pll: PllSettings, source: Value, lock: Signal) -> Instance:
         o_CLKOP=ClockSignal(),
         o_LOCK=lock,
         **{f"p_{key}": value for key, value in pll.parameters.items()},
+        **place,
     )
 
 
-_CELLS: dict[str, Callable[[PllSettings, Value, Signal], Instance]] = {
+_CELLS: dict[str, Callable[..., Instance]] = {
     "SB_PLL40_PAD": _sb_pll40,
     "rPLL": _rpll,
     "PLL": _nexus,

@@ -109,7 +109,8 @@ class BoardTop(wiring.Component):
             chip = memory.chip_clock if isinstance(memory, LiteDram) else None
             if chip:
                 m.domains += ClockDomain(chip, reset_less=True)
-            m.d.comb += locked.eq(add_pll(m, self.pll, self.clk, chip, self.clock_phase))
+            site = self.board.device.pll_site
+            m.d.comb += locked.eq(add_pll(m, self.pll, self.clk, chip, self.clock_phase, site))
         # Held for some cycles after the clock is there.
         held = Signal(6, init=0b111111)
         m.d.sync += held.eq(Cat(pressed | ~locked, held[:-1]))

@@ -1,6 +1,6 @@
 """Adapter that lets the core be synthesised alone: four pins in place of hundreds of ports."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from mla_hw.errors import ConfigError
 
@@ -18,8 +18,10 @@ module {name} (
     input wire scan_in,
     output reg scan_out
 );
+"""
+RESET = """\
     reg [1:0] reset_sync;
-    always @(posedge clk) reset_sync <= {{reset_sync[0], rst}};
+    {edge} reset_sync <= {{reset_sync[0], rst}};
 """
 
 
@@ -30,6 +32,7 @@ def wrapper_verilog(
     name: str = WRAPPER_NAME,
     clock: str = "clk",
     reset: str = "rst",
+    buffer_sites: Sequence[str] = (),
 ) -> str:
     """Write the Verilog module that wraps the core.
 
@@ -48,6 +51,8 @@ def wrapper_verilog(
         Module name of the adapter.
     clock, reset : str
         Names of the core's clock and (active high, synchronous) reset.
+    buffer_sites : sequence of str
+        nextpnr's names of clock buffers of a Nexus behind the pin; the first one makes the clock.
 
     Returns
     -------
@@ -59,7 +64,9 @@ def wrapper_verilog(
     ConfigError
         If a direction or a width is not valid, or the core has no output.
     """
-    connections = [f".{clock}(clk)", f".{reset}(reset_sync[1])"]
+    driver = "buffered" if buffer_sites else "clk"
+    edge = f"always @(posedge {driver})"
+    connections = [f".{clock}({driver})", f".{reset}(reset_sync[1])"]
     widths = {"input": 0, "output": 0}
     registers = {"input": "stimulus", "output": "response"}
     for port, direction, width in ports:
@@ -78,18 +85,25 @@ def wrapper_verilog(
         raise ConfigError(f"Module {core!r} has no output, so nothing of it can be synthesised")
 
     text = HEADER.format(name=name)
+    if buffer_sites:
+        text += "    wire buffered;\n"
+    for number, site in enumerate(buffer_sites):
+        output = "" if number else driver
+        text += (
+            f'    (* keep, BEL = "{site}" *) '
+            f"DCC buffer_{number} (.CLKI(clk), .CE(1'b1), .CLKO({output}));\n"
+        )
+    text += RESET.format(edge=edge)
     if widths["input"]:
         top = widths["input"] - 1
         text += f"    reg [{top}:0] stimulus;\n"
-        text += f"    always @(posedge clk) stimulus <= {_shifted('stimulus', top, 'scan_in')};\n"
+        text += f"    {edge} stimulus <= {_shifted('stimulus', top, 'scan_in')};\n"
     top = widths["output"] - 1
     text += f"    wire [{top}:0] response;\n"
     text += f"    reg [{top}:0] signature;\n"
     feed = f"stimulus[{widths['input'] - 1}]" if widths["input"] else "scan_in"
-    text += (
-        f"    always @(posedge clk) signature <= response ^ {_shifted('signature', top, feed)};\n"
-    )
-    text += f"    always @(posedge clk) scan_out <= signature[{top}];\n"
+    text += f"    {edge} signature <= response ^ {_shifted('signature', top, feed)};\n"
+    text += f"    {edge} scan_out <= signature[{top}];\n"
     listing = ",\n".join(f"        {connection}" for connection in connections)
     return f"{text}    {core} core (\n{listing}\n    );\nendmodule\n"
 

@@ -145,7 +145,7 @@ class SynthFlow:
             for port, site in self.board.pins.items()
         }
         return {
-            "wrapper.v": wrapper_verilog(ports),
+            "wrapper.v": wrapper_verilog(ports, buffer_sites=self.board.device.clock_buffer_sites),
             self.family.constraints: self.family.constrain(pins, self.target_mhz),
         }
 

@@ -76,6 +76,11 @@ class Device:
         Bytes of each kind of large memory, ``"spram"`` or ``"lram"``.
     multiplier_sites : MultiplierSites or None
         Where the multipliers are, if that is known.
+    pll_site : str or None
+        nextpnr's name of the PLL that a board's top takes, where not any will do.
+    clock_buffer_sites : tuple of str
+        nextpnr's names of the clock buffers that a core alone has, where not any will do: one that
+        makes the clock, and others that drive nothing.
     """
 
     name: str
@@ -94,6 +99,8 @@ class Device:
     wide_memory: int | None = None
     on_chip: Mapping[str, int] = field(default_factory=dict)
     multiplier_sites: MultiplierSites | None = field(default=None, repr=False)
+    pll_site: str | None = None
+    clock_buffer_sites: tuple[str, ...] = ()
 
     def map_memory(
         self,

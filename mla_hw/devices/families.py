@@ -134,6 +134,11 @@ _NEXUS = Device(
     die="LIFCL-40",
     part="LIFCL-40-{speed_grade}{package}C",
     on_chip={"lram": 2 * 64 * 1024},
+    # For a net that is not wholly in the upper left quarter, or in all four, router2 of a nextpnr
+    # without threads finds no way into the clock tree, whose wires are at X0/Y0. From a pin to the
+    # left and to the top is in all four.
+    pll_site="X1/Y0/PLL_ULC",
+    clock_buffer_sites=("X0/Y28/DCC_L0", "X49/Y0/DCC_T0"),
     block_cell=MemoryCell(
         names=("PDPSC16K", "PDP16K"),
         shapes=_SHAPES_18K,

@@ -312,3 +312,15 @@ def test_wrapper_connects_every_port_once():
     assert set(re.findall(r"^    (?:input|output).* (\w+),?$", text, re.MULTILINE)) == set(
         ADAPTER_PINS
     )
+
+
+def test_wrapper_with_clock_buffers():
+    ports = [("a", "input", 3), ("y", "output", 4)]
+    text = wrapper_verilog(ports, buffer_sites=("left", "top"))
+    assert text.count("(clk)") == 2
+    assert re.findall(r'BEL = "(\w+)" .* DCC (\w+) \(.*\.CLKO\((\w*)\)', text) == [
+        ("left", "buffer_0", "buffered"),
+        ("top", "buffer_1", ""),
+    ]
+    assert set(re.findall(r"posedge (\w+)", text)) == {"buffered"}
+    assert ".clk(buffered)" in text

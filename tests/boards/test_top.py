@@ -67,6 +67,8 @@ def test_the_clock_is_made_where_it_has_to_be(made):
         assert cell in controller.verilog
     else:
         assert re.search(rf"^  {cell} #\(", text, re.MULTILINE)
+        site = board.device.pll_site
+        assert re.findall(r'\(\* BEL = "(.*?)" \*\)', text) == ([site] if site else [])
 
 
 def test_buttons_and_lines_rest_where_nothing_is(made):
