@@ -188,12 +188,11 @@ def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--seeds",
         type=integers,
-        default=(1,),
         metavar="1,2,3",
-        help="seeds of the placement (default: 1)",
+        help="with --place: seeds of the placement (default: 1)",
     )
     command.add_argument(
-        "--jobs", type=positive, default=1, metavar="N", help="seeds at a time (default: 1)"
+        "--jobs", type=positive, metavar="N", help="with --place: seeds at a time (default: 1)"
     )
     command.add_argument(
         "--baud",

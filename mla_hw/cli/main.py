@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from mla_hw.cli.commands import PROGRAM, Run, build_parser
-from mla_hw.errors import MlaHwError
+from mla_hw.errors import ConfigError, MlaHwError
 
 __all__ = ["RUNS", "main"]
 
@@ -128,12 +128,16 @@ def _synth(arguments: argparse.Namespace) -> int:
     from mla_hw.cli.synth import synth
     from mla_hw.cli.text import print_synthesis
 
+    chosen = {name: getattr(arguments, name) for name in ("seeds", "jobs")}
+    placement = {name: value for name, value in chosen.items() if value is not None}
+    for name in placement:
+        if not arguments.place:
+            raise ConfigError(f"--{name}: is for a placement: give --place as well")
     report = synth(
         arguments.directory,
         place=arguments.place,
         core=arguments.core,
-        seeds=arguments.seeds,
-        jobs=arguments.jobs,
+        **placement,
         baud=arguments.baud,
         json_path=arguments.json,
         progress=_progress,

@@ -92,9 +92,15 @@ def test_simulators_are_those_that_there_are(command):
 
 @pytest.mark.parametrize("seeds", ["1,1", "-1", str(1 << 64)])
 def test_seeds_of_the_placement(command, tmp_path, seeds):
-    message = command.fails("synth", tmp_path, "--seeds", seeds)
+    message = command.fails("synth", tmp_path, "--place", "--seeds", seeds)
     assert message.startswith(f"--seeds: must be different integers from 0 to {(1 << 64) - 1}, not")
     assert not list(tmp_path.rglob("build"))
+
+
+@pytest.mark.parametrize("option", ["--seeds", "--jobs"])
+def test_options_of_a_placement_without_one(command, tmp_path, option):
+    message = command.fails("synth", tmp_path, option, "2")
+    assert message == f"{option}: is for a placement: give --place as well"
 
 
 @pytest.mark.parametrize("option", ["--out", "--hardware", "--calibration", "checkpoint"])
