@@ -36,7 +36,7 @@ _SPOKEN = {
 }
 #: Look-up tables of host link, arbiter and memory controller by the kind of memory, as synthesis
 #: for ECP5 counts them (``make boards``).
-LUTS_AROUND = {"sdr": 2800, "ddr3": 4800, "spram": 1200, "lram": 1200}
+LUTS_AROUND = {"sdr": 2800, "ddr3": 5300, "spram": 1200, "lram": 1200}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
