@@ -1,13 +1,13 @@
 """PLLs as cells of each family."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from amaranth import *
 
 from boards.pll import PllSettings
 
-__all__ = ["add_pll"]
+__all__ = ["add_clock_buffers", "add_pll"]
 
 #: Fractions of a cycle of the oscillator that an ECP5's PLL shifts an output by.
 _ECP5_FINE = 8
@@ -51,6 +51,24 @@ def add_pll(
     return lock
 
 
+def add_clock_buffers(m: Module, source: Value, sites: Sequence[str]) -> None:
+    """Add clock buffers of a Nexus, the first of which makes the clock of the domain ``sync``.
+
+    Parameters
+    ----------
+    m : Module
+    source : Value
+        The board's clock.
+    sites : sequence of str
+        nextpnr's names of the buffers.
+    """
+    for number, site in enumerate(sites):
+        output = Signal() if number else ClockSignal()
+        m.submodules[f"clock_buffer_{number}"] = Instance(
+            "DCC", a_keep=1, a_BEL=site, i_CLKI=source, i_CE=C(1, 1), o_CLKO=output
+        )
+
+
 def _zeros(*ports: tuple[str, int]) -> dict[str, Value]:
     return {f"i_{name}": C(0, width) for name, width in ports}
 
@@ -71,6 +89,9 @@ def _ehxplll(
         "p_OUTDIVIDER_MUXC": "DIVC",
         "p_OUTDIVIDER_MUXD": "DIVD",
         "p_CLKOP_FPHASE": 0,
+        "p_CLKOS2_ENABLE": "ENABLED",
+        "p_CLKOS2_CPHASE": 0,
+        "p_CLKOS2_FPHASE": 0,
         "a_FREQUENCY_PIN_CLKI": f"{pll.input_mhz:g}",
         "a_FREQUENCY_PIN_CLKOP": f"{pll.output_mhz:g}",
         "a_ICP_CURRENT": "12",
@@ -95,8 +116,8 @@ def _ehxplll(
     return Instance(
         "EHXPLLL",
         i_CLKI=source,
-        i_CLKFB=ClockSignal(),
         o_CLKOP=ClockSignal(),
+        o_CLKOS2=Signal(name="pll_feedback"),
         o_LOCK=lock,
         **settings,
         **place,

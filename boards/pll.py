@@ -5,6 +5,7 @@ import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mla_hw.errors import ConfigError
 
@@ -71,27 +72,31 @@ def find_pll(family: str, input_mhz: float, output_mhz: float) -> PllSettings:
 
 
 def _ehxplll(input_mhz: float, output_mhz: float) -> list[PllSettings]:
-    """ECP5 (Lattice FPGA-TN-02200, limits as in ecppll): feedback is the output itself."""
+    """ECP5 (Lattice FPGA-DS-02012, FPGA-TN-02200): a spare output is the feedback.
+
+    So the output need not be a multiple of what the phase detector gets, 10 MHz at least.
+    """
     found = list[PllSettings]()
     if not 8 <= input_mhz <= 400:
         return found
     for divide_in in range(1, 129):
         detector = input_mhz / divide_in
-        if not 3.125 <= detector <= 400:
+        if not 10 <= detector <= 400:
             continue
-        for divide_feedback in range(1, 81):
-            output = detector * divide_feedback
-            # The middle of the oscillator's range, 400 to 800 MHz, of what is possible.
-            divide_out = _near(600 / output, 1, 128)
-            vco = output * divide_out
-            if not 400 <= vco <= 800:
+        # From the middle of the oscillator's range, 400 to 800 MHz.
+        for divide_feedback in sorted(range(1, 129), key=lambda n: abs(detector * n - 600)):
+            vco = detector * divide_feedback
+            divide_out = _near(vco / output_mhz, 1, 128)
+            output = vco / divide_out
+            if not (400 <= vco <= 800 and 3.125 <= output <= 400):
                 continue
             parameters: dict[str, int | str] = {
                 "CLKI_DIV": divide_in,
-                "CLKFB_DIV": divide_feedback,
+                "CLKFB_DIV": 1,
                 "CLKOP_DIV": divide_out,
                 "CLKOP_CPHASE": divide_out // 2,
-                "FEEDBK_PATH": "CLKOP",
+                "CLKOS2_DIV": divide_feedback,
+                "FEEDBK_PATH": "INT_OS2",
             }
             found.append(_settings("EHXPLLL", parameters, input_mhz, output, vco))
     return found
@@ -158,14 +163,24 @@ def _rpll(input_mhz: float, output_mhz: float) -> list[PllSettings]:
 
 
 def _nexus(input_mhz: float, output_mhz: float) -> list[PllSettings]:
-    """CrossLink-NX (Lattice FPGA-TN-02095): LiteX knows how to choose the analog part."""
+    """CrossLink-NX (Lattice FPGA-DS-02049, FPGA-TN-02095): LiteX chooses the analog part."""
     from litex.soc.cores.clock.lattice_nx import NXPLL
     from migen import ClockDomain, Signal
+
+    class Pll(NXPLL):  # type: ignore[misc]
+        # Of the data sheet; LiteX asks for 10 MHz.
+        clki_freq_range = (18e6, 500e6)
+        # LiteX emits no other.
+        clki_div_range = (1, 2)
+
+        def calc_optimal_params(self, fref: float, *rest: Any) -> Any:
+            # LiteX gives hertz where it compares megahertz.
+            return super().calc_optimal_params(fref / 1e6, *rest)
 
     # The program prints what it tries.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            pll = NXPLL()
+            pll = Pll()
             pll.register_clkin(Signal(), input_mhz * 1e6)
             pll.create_clkout(ClockDomain("core"), output_mhz * 1e6, margin=_TOLERANCE)
             config = pll.compute_config()

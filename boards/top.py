@@ -7,7 +7,7 @@ from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, Signature
 
 from boards import Board
-from boards.clocks import add_pll
+from boards.clocks import add_clock_buffers, add_pll
 from boards.litedram_core import board_controller
 from boards.pins import Pin
 from boards.pll import PllSettings, find_pll
@@ -102,6 +102,8 @@ class BoardTop(wiring.Component):
                 ClockSignal().eq(system.user_clock),
                 locked.eq(~system.user_reset),
             ]
+        elif self.pll is None and (sites := self.board.device.clock_buffer_sites):
+            add_clock_buffers(m, self.clk, sites)
         elif self.pll is None:
             m.d.comb += ClockSignal().eq(self.clk)
         else:

@@ -1,15 +1,16 @@
-// Behaviour of the PLLs of all families, for simulation only: every clock is as fast as the input,
-// and the PLL locks after a while.
+// Behaviour of the PLLs of all families and of clock buffers, for simulation only: every clock is as
+// fast as the input, and a PLL locks after a while.
 
 // ECP5; the second output is half a cycle behind.
 module EHXPLLL (
-    input CLKI, CLKFB, RST, STDBY, PHASESEL0, PHASESEL1, PHASEDIR, PHASESTEP, PHASELOADREG,
+    input CLKI, RST, STDBY, PHASESEL0, PHASESEL1, PHASEDIR, PHASESTEP, PHASELOADREG,
     input PLLWAKESYNC, ENCLKOP,
-    output CLKOP, CLKOS,
+    output CLKOP, CLKOS, CLKOS2,
     output LOCK
 );
     parameter CLKI_DIV = 1, CLKFB_DIV = 1, CLKOP_DIV = 8, CLKOP_CPHASE = 0, CLKOP_FPHASE = 0;
     parameter CLKOS_DIV = 8, CLKOS_CPHASE = 0, CLKOS_FPHASE = 0;
+    parameter CLKOS2_DIV = 8, CLKOS2_CPHASE = 0, CLKOS2_FPHASE = 0, CLKOS2_ENABLE = "DISABLED";
     parameter FEEDBK_PATH = "CLKOP", PLLRST_ENA = "DISABLED", INTFB_WAKE = "DISABLED";
     parameter STDBY_ENABLE = "DISABLED", DPHASE_SOURCE = "DISABLED";
     parameter CLKOP_ENABLE = "ENABLED", CLKOS_ENABLE = "DISABLED";
@@ -18,6 +19,7 @@ module EHXPLLL (
 
     assign CLKOP = CLKI;
     assign CLKOS = ~CLKI;
+    assign CLKOS2 = CLKI;
     lock_after_a_while lock (.clk(CLKI), .locked(LOCK));
 endmodule
 
@@ -72,6 +74,13 @@ module PLL (
     assign CLKOP = REFCK;
     assign CLKOS5 = REFCK;
     lock_after_a_while lock (.clk(REFCK), .locked(LOCK));
+endmodule
+
+module DCC (
+    input CLKI, CE,
+    output CLKO
+);
+    assign CLKO = CLKI;
 endmodule
 
 module lock_after_a_while (

@@ -65,10 +65,22 @@ def test_the_clock_is_made_where_it_has_to_be(made):
     if board.memory.kind == "ddr3":
         assert f" {cell} " not in text
         assert cell in controller.verilog
-    else:
-        assert re.search(rf"^  {cell} #\(", text, re.MULTILINE)
-        site = board.device.pll_site
-        assert re.findall(r'\(\* BEL = "(.*?)" \*\)', text) == ([site] if site else [])
+        return
+    made_here = board.core_mhz != board.clock_mhz
+    assert bool(re.search(rf"^  {cell} #\(", text, re.MULTILINE)) == made_here
+    device = board.device
+    sites = [device.pll_site] if made_here else device.clock_buffer_sites
+    assert re.findall(r'\(\* BEL = "(.*?)" \*\)', text) == [site for site in sites if site]
+
+
+def test_a_pll_has_its_place():
+    data = load_board("crosslink-nx-evn").to_dict()
+    memory = data["memory"] | {"clock_mhz": 60}
+    board = Board.from_dict("nexus", data | {"clock_mhz": 25, "core_mhz": 60, "memory": memory})
+    core = schedule_layer(find_preset("tiny-v3").config, HardwareConfig(port_bytes=8)).core
+    text = emit_verilog(board_top(board, core)[0], name="board_top")["board_top.v"]
+    assert re.search(r'\(\* BEL = "X1/Y0/PLL_ULC" \*\)\s+PLL #\(', text)
+    assert "DCC" not in text
 
 
 def test_buttons_and_lines_rest_where_nothing_is(made):
