@@ -165,7 +165,7 @@ def tables(boards: Mapping[str, Mapping[str, Any]]) -> str:
             *(f"{u['used']} ({100 * u['used'] / u['available']:.0f} %)" for u in used),
             _clock(entry),
         ))
-        speeds.append((name, *_speed(entry)))
+        speeds.append((name, *_speed(entry, load_board(name).memory.kind)))
     units = "".join(
         f"\n{textwrap.fill(_units(name, entry), LINE_WIDTH)}\n"
         for name, entry in boards.items()
@@ -192,9 +192,12 @@ def _has_room(entry: Mapping[str, Any]) -> bool:
     return all(entry[name]["used"] <= entry[name]["available"] for name in RESOURCES)
 
 
-def _speed(entry: Mapping[str, Any]) -> tuple[str, str, str]:
+def _speed(entry: Mapping[str, Any], memory: str) -> tuple[str, str, str]:
     refused = entry["refused"].get(MODEL)
     figure = f"{entry['tokens_per_second']:.1f} tokens/s" if entry["model"] else ""
+    if figure and memory == "ddr3":
+        # The model knows LiteDRAM's latencies with SDR only.
+        figure = f"at most {figure}"
     share = f"{entry['bound']}, {100 * entry['roofline_efficiency']:.0f} %" if figure else "–"
     if entry["model"] == MODEL and refused is None:
         return figure, "", share

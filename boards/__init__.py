@@ -17,6 +17,7 @@ from boards.memory import (
     ExternalMemory,
 )
 from boards.reader import Reader
+from mla_hw.cycles.sdram import part_bytes
 from mla_hw.devices import Device, find_device
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import HardwareConfig
@@ -175,6 +176,13 @@ class Board:
                     "memory.clock_mhz",
                     f"'memory.clock_mhz' must be {bus_mhz:g}, what core_mhz makes of it, not "
                     f"{memory.clock_mhz:g}",
+                )
+            size = part_bytes(memory.part, memory.width_bits)
+            if size not in (None, memory.size_bytes):
+                raise reader.error(
+                    "memory.size_mib",
+                    f"'memory.size_mib' must be {size / 2**20:g}, what {memory.part} has with "
+                    f"{memory.width_bits} bits, not {memory.size_mib:g}",
                 )
         if values["device"].family != "portable":
             for key in ("package", "io_standard", "pins"):

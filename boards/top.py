@@ -173,6 +173,11 @@ def board_top(
             )
         chip_clock = "chip" if own else None
         memory = LiteDram(controller, data_bits=data_bits, chip_clock=chip_clock)
+        if memory.memory_bytes != board.memory.size_bytes:
+            raise ConfigError(
+                f"{board.name}: memory.size_mib is {board.memory.size_mib:g}, the controller of "
+                f"{board.memory.part} reaches {memory.memory_bytes / 2**20:g} MiB"
+            )
     elif kind in _FORMS:
         memory = OnChipMemory(
             data_bits=data_bits,

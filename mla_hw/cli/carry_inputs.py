@@ -7,7 +7,12 @@ Yosys' ABC9 ties the carry input of a chain's first cell to a constant that the 
 from collections.abc import Mapping
 from typing import Any
 
+from mla_hw.errors import ToolError
+
 __all__ = ["free_carry_inputs"]
+
+#: Of a cell that hands the input A of its second half on as the carry.
+_STARTS_CHAIN = {"INIT0": "0xFFFF", "INIT1": "0x00AA"}
 
 
 def free_carry_inputs(module: Mapping[str, Any]) -> int:
@@ -22,6 +27,11 @@ def free_carry_inputs(module: Mapping[str, Any]) -> int:
     -------
     int
         How many there were.
+
+    Raises
+    ------
+    ToolError
+        If a cell uses the constant.
     """
     cells: dict[str, Any] = module["cells"]
     constant = {"0", "1", "x"}
@@ -29,8 +39,10 @@ def free_carry_inputs(module: Mapping[str, Any]) -> int:
         if cell["type"] in ("VLO", "VHI"):
             constant |= set(cell["connections"]["Z"])
     freed = 0
-    for cell in cells.values():
+    for name, cell in cells.items():
         if cell["type"] == "CCU2" and constant & set(cell["connections"].get("CIN", ())):
+            if any(cell["parameters"][key] != value for key, value in _STARTS_CHAIN.items()):
+                raise ToolError(f"Yosys: carry chain {name} begins with a constant that it uses")
             del cell["connections"]["CIN"], cell["port_directions"]["CIN"]
             freed += 1
     return freed

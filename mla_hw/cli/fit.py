@@ -30,6 +30,8 @@ LUTS = "look-up tables"
 MEMORY = "bytes of memory"
 ACTIVATIONS = "bytes of activation buffer"
 UNITS = (MULTIPLIERS, BLOCKS, LUTS, MEMORY)
+#: Which a buffer's size does not change.
+_NO_BUFFERS = (MULTIPLIERS, LUTS, MEMORY)
 _SPOKEN = {
     MEMORY: "bytes",
     LUTS: "look-up tables (estimated, with host link and memory controller)",
@@ -158,9 +160,12 @@ def _fit(config: ModelConfig, board: "Board") -> FitRow:
         memory, context = _memory_need(config, schedule, board.memory.size_bytes)
         needs.append(memory)
         lacking = _too_small(needs, board)
-        # What no setting mends ends the matter: the memory, or what else there is too little of
-        # beside the activation buffer.
-        final = not memory.enough or any(need.unit == ACTIVATIONS for need in needs)
+        # What no size of a buffer mends ends the matter; or what there is too little of beside the
+        # activation buffer.
+        final = any(
+            need.unit == ACTIVATIONS or (need.unit in _NO_BUFFERS and not need.enough)
+            for need in needs
+        )
         reason = lacking if lacking and (final or not reason) else reason
     return FitRow(
         board=board.name,
@@ -192,9 +197,9 @@ def _schedule(
 
 
 def _too_small(needs: Sequence[Need], board: "Board") -> str:
-    """Say what there is not enough of, whatever the buffers are; memory first."""
+    """Say what there is not enough of, whatever the buffers are; memory first, blocks last."""
     device = f"{board.device.name} of {board.name}"
-    for need in sorted(needs, key=lambda need: need.unit != MEMORY):
+    for need in sorted(needs, key=lambda need: (need.unit != MEMORY, need.unit == BLOCKS)):
         if not need.enough and need.unit != ACTIVATIONS:
             where = f"memory of {board.name}" if need.unit == MEMORY else device
             return str(

@@ -156,7 +156,9 @@ class SynthFlow:
         try:
             return uart_divisor(round(self.board.core_mhz * 1e6), baud)
         except ConfigError as error:
-            raise ConfigError(f"--baud: {error}") from None
+            raise ConfigError(
+                f"--baud, at core_mhz {self.board.core_mhz:g} of {self.board.name}: {error}"
+            ) from None
 
     def _board(self, directory: Path, baud: int) -> dict[str, str]:
         """Put the core behind the board's pins, with host link and memory; as :meth:`_adapter`."""

@@ -15,10 +15,10 @@ from typing import Any
 
 from mla_hw.errors import ConfigError
 
-__all__ = ["PARTS", "Sdram", "SdramTiming"]
+__all__ = ["PARTS", "Sdram", "SdramTiming", "part_bytes"]
 
-#: Nanoseconds, latency in cycles, columns of a row, banks; words that the pins move in a cycle, and
-#: cycles of the bus in one of the controller. All rows once in 64 ms.
+#: Nanoseconds, latency in cycles, columns of a row, rows of a bank, banks; words that the pins move
+#: in a cycle, and cycles of the bus in one of the controller. All rows once in 64 ms.
 PARTS: Mapping[str, Mapping[str, float]] = {
     # Micron's data sheet of the 256 Mb SDR SDRAM, MT48LC16M16A2 in speed grade -75, up to 100 MHz.
     "MT48LC16M16": {
@@ -29,6 +29,7 @@ PARTS: Mapping[str, Mapping[str, float]] = {
         "t_refi": 64e6 / 8192,
         "cas_latency": 2,
         "columns": 512,
+        "rows": 8192,
         "banks": 4,
         "words": 1,
         "ratio": 1,
@@ -42,6 +43,7 @@ PARTS: Mapping[str, Mapping[str, float]] = {
         "t_refi": 64e6 / 4096,
         "cas_latency": 2,
         "columns": 256,
+        "rows": 2048,
         "banks": 4,
         "words": 1,
         "ratio": 1,
@@ -55,6 +57,7 @@ PARTS: Mapping[str, Mapping[str, float]] = {
         "t_refi": 64e6 / 4096,
         "cas_latency": 2,
         "columns": 256,
+        "rows": 2048,
         "banks": 4,
         "words": 1,
         "ratio": 1,
@@ -69,6 +72,7 @@ PARTS: Mapping[str, Mapping[str, float]] = {
         "t_refi": 64e6 / 8192,
         "cas_latency": 13,
         "columns": 1024,
+        "rows": 32768,
         "banks": 8,
         "words": 4,
         "ratio": 2,
@@ -89,6 +93,14 @@ _REFRESH_CYCLES = 4
 _TURN_CYCLES = 4
 #: Ticks of a cycle at 1 MHz of the other clock: a clock in kHz is a whole number.
 _TICKS = 1000
+
+
+def part_bytes(part: str, width_bits: int) -> int | None:
+    """Return the size of a memory of such chips in bytes; None for a part that is not known."""
+    values = PARTS.get(part)
+    if values is None:
+        return None
+    return int(values["columns"] * values["rows"] * values["banks"]) * width_bits // 8
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,7 @@ from mla_hw.host.messages import Identity, Message, Response, Traffic
 from mla_hw.host.operation import Operation, Receive, Send
 from mla_hw.host.protocol import (
     CRC_BYTES,
+    FLAG,
     LINK_IDENTITY,
     LINK_WORDS,
     MAX_PAYLOAD,
@@ -40,6 +41,8 @@ _READS_UNDER_WAY = 2
 _WRITES_UNDER_WAY = 8
 #: Bytes without a response in them after which a line is as good as silent.
 _NOISE_BYTES = 8 * _LONGEST
+#: Times that bytes may come before a frame begins, so that slow chatter has an end as well.
+_NOISE_PIECES = 16
 _BITS_PER_BYTE = 10
 
 
@@ -185,6 +188,7 @@ class Link:
         LinkError
             If one is refused, or has no answer.
         """
+        before = self.traffic.received
         responses: dict[int, Response] = {}
         waiting, tries = deque(range(len(messages))), Counter[int]()
         under_way: dict[int, int] = {}
@@ -209,19 +213,20 @@ class Link:
                 if progress:
                     progress(len(messages[done].data))
             if any(tries[index] >= self.attempts for index in lost):
-                self._give_up()
+                self._give_up(self.traffic.received - before)
             waiting.extendleft(reversed(lost))
         return [responses[index] for index in range(len(messages))]
 
     def _call(self, message: Message) -> Operation[Response]:
         """Send one request, again with the same number until it is answered."""
         sequence = self._next_sequence()
+        before = self.traffic.received
         for attempt in range(self.attempts):
             yield from self._send(message, sequence, repeated=attempt > 0)
             while (response := (yield from self._receive([message]))) is not None:
                 if response.sequence == sequence and response.command == message.command.code:
                     return self._checked(message, response)
-        self._give_up()
+        self._give_up(self.traffic.received - before)
 
     @staticmethod
     def _answers(
@@ -247,12 +252,15 @@ class Link:
         # What is still on the line, both ways, may take its time.
         size = sum(_LONGEST + len(message.data) for message in under_way)
         timeout = self.timeout + size * _BITS_PER_BYTE / self.baud
-        noise = 0
+        noise = pieces = 0
+        begun = False
         while not self._responses:
             data = yield Receive(timeout)
             self.traffic.received += len(data)
             noise += len(data)
-            if not data or noise > _NOISE_BYTES:
+            begun = begun or FLAG in data
+            pieces += not begun
+            if not data or noise > _NOISE_BYTES or pieces > _NOISE_PIECES:
                 return None
             for content in self._deframer.feed(data):
                 response = Response.decode(content)
@@ -281,5 +289,9 @@ class Link:
                 f"{address:#x}"
             )
 
-    def _give_up(self) -> NoReturn:
-        raise LinkError(f"the link does not answer, after {self.attempts} attempts")
+    def _give_up(self, received: int) -> NoReturn:
+        found = f"{received} bytes came, but no answer" if received else "nothing came"
+        raise LinkError(
+            f"the link does not answer, after {self.attempts} attempts: {found}; is this the "
+            f"board's port, and its bitstream loaded and built for --baud {self.baud}?"
+        )

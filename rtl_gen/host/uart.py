@@ -34,13 +34,14 @@ def uart_divisor(clock_hz: float, baud: int) -> int:
     divisor = round(clock_hz / baud) if baud > 0 else 0
     if divisor < MIN_DIVISOR:
         raise ConfigError(
-            f"baud = {baud} needs a clock of {MIN_DIVISOR * baud} Hz at least, not {clock_hz:g} Hz"
+            f"{baud} Bd needs a clock of {MIN_DIVISOR * baud} Hz at least, not {clock_hz:.0f} Hz"
         )
     difference = clock_hz / divisor / baud - 1
     if abs(difference) > _TOLERANCE:
         raise ConfigError(
-            f"baud = {baud} cannot be made from {clock_hz:g} Hz: {divisor} clocks per bit are "
-            f"{100 * difference:+.1f} % off, {100 * _TOLERANCE:g} % are allowed"
+            f"{baud} Bd cannot be made from {clock_hz:.0f} Hz: {divisor} clocks per bit are "
+            f"{100 * difference:+.1f} % off, {100 * _TOLERANCE:g} % are allowed; the nearest is "
+            f"{clock_hz / divisor:.0f} Bd"
         )
     return divisor
 

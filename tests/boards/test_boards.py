@@ -26,7 +26,8 @@ def top_memory(**values):
 
 
 def test_the_boards_are_there():
-    assert list_boards() == [
+    # More may join them.
+    assert set(list_boards()) >= {
         "colorlight-i5",
         "colorlight-i9",
         "crosslink-nx-evn",
@@ -39,7 +40,7 @@ def test_the_boards_are_there():
         "ulx3s-25f",
         "ulx3s-45f",
         "ulx3s-85f",
-    ]
+    }
 
 
 @pytest.mark.parametrize("name", list_boards())
@@ -67,7 +68,7 @@ def test_every_board_loads_and_survives_a_round_trip(name):
         ("ecpix5-85f", 0.6),
         ("tangnano20k", 0.192),
         ("icebreaker", 0.192),
-        ("crosslink-nx-evn", 0.48),
+        ("crosslink-nx-evn", 0.096),
     ],
 )
 def test_rate_of_each_kind_of_memory(name, rate):
@@ -182,6 +183,8 @@ def test_a_pin_that_is_used_twice_names_file_and_line():
         ("ulx3s-85f", {"clock_mhz": 100}, "'memory.clock_mhz' must be 60, what core_mhz makes"),
         ("ecpix5-85f", {"clock_mhz": 75}, "'memory.clock_mhz' must be 150, what core_mhz makes"),
         ("crosslink-nx-evn", {"size_mib": 64}, "LIFCL-40 has 131072 bytes of lram, not 67108864"),
+        ("ulx3s-85f", {"size_mib": 64}, "'memory.size_mib' must be 32, what MT48LC16M16 has with"),
+        ("ecpix5-85f", {"size_mib": 256}, "'memory.size_mib' must be 512, what MT41K256M16 has"),
         ("ulx3s-85f", {"kind": "lram"}, "LFE5U-85F has 0 bytes of lram, not 33554432"),
         ("icebreaker", {"size_mib": float("inf")}, "must be a positive number, not inf"),
     ],

@@ -11,7 +11,7 @@ from mla_hw.cli.lone_flip_flops import lone_flip_flops
 from mla_hw.cli.synth import synth
 from mla_hw.cli.synth_flow import luts_per_unit
 from mla_hw.devices import DEVICES
-from mla_hw.errors import CapacityError, ConfigError
+from mla_hw.errors import CapacityError, ConfigError, ToolError
 from mla_hw.hardware import MULTIPLIER_KINDS
 from rtl_gen import resources
 from rtl_gen.accelerator import Accelerator
@@ -133,9 +133,9 @@ def cell(kind, **connections):
 def test_carry_inputs_are_freed_of_constants():
     cells = {
         "zero": cell("VLO", Z=5),
-        "first": cell("CCU2", CIN=5, COUT=6),
-        "second": cell("CCU2", CIN=6, COUT=7),
-        "other": cell("CCU2", CIN="0", COUT=8),
+        "first": cell("CCU2", CIN=5, COUT=6) | CHAIN_START,
+        "second": cell("CCU2", CIN=6, COUT=7) | ADDER,
+        "other": cell("CCU2", CIN="0", COUT=8) | CHAIN_START,
     }
     assert free_carry_inputs({"cells": cells}) == 2
     assert [("CIN" in cells[name]["connections"]) for name in ("first", "second", "other")] == [
@@ -145,6 +145,17 @@ def test_carry_inputs_are_freed_of_constants():
     ]
     assert "CIN" not in cells["first"]["port_directions"]
     assert free_carry_inputs({"cells": cells}) == 0
+
+
+def test_a_carry_input_that_counts_is_not_freed():
+    cells = {"one": cell("VHI", Z=5), "adder": cell("CCU2", CIN=5, COUT=6) | ADDER}
+    with pytest.raises(ToolError, match="carry chain adder begins with a constant that it uses"):
+        free_carry_inputs({"cells": cells})
+
+
+# As Yosys makes them of the start of a chain, and of two bits of a sum.
+CHAIN_START = {"parameters": {"INIT0": "0xFFFF", "INIT1": "0x00AA", "INJECT": "NO"}}
+ADDER = {"parameters": {"INIT0": "0x96AA", "INIT1": "0x96AA", "INJECT": "NO"}}
 
 
 def test_flip_flops_without_a_look_up_table_are_counted():

@@ -1,5 +1,6 @@
 import json
 import math
+import re
 
 import pytest
 
@@ -35,7 +36,8 @@ def test_a_small_layer_fits_all_but_the_smallest_device(small):
 
 def test_what_the_smallest_device_lacks(small):
     row = small["icebreaker"]
-    assert "of icebreaker: needs" in row.reason
+    # Not the block RAMs, of which smaller buffers would need less.
+    assert re.search("of icebreaker: needs .* look-up tables", row.reason)
     assert need(row, "multipliers").enough
     assert not need(row, "look-up tables").enough
     assert not need(row, "block RAMs").enough

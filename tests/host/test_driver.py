@@ -188,18 +188,25 @@ def test_what_is_no_link_of_ours_is_refused(design):
 class Chatter:
     """A device that says things all the time, none of which are frames."""
 
+    def __init__(self, words):
+        self.words, self.reads = words, 0
+
     def write(self, data):
         pass
 
     def read(self, timeout):
-        return b"login: " * 100
+        self.reads += 1
+        return self.words
 
 
-def test_a_line_that_only_chatters_is_given_up():
-    link = Link(baud=BAUD)
-    with pytest.raises(LinkError, match="does not answer"):
-        perform(link.identify(), Chatter())
+@pytest.mark.parametrize("words", [b"login: " * 100, b"tick\r\n"])
+def test_a_line_that_only_chatters_is_given_up(words):
+    link, chatter = Link(baud=BAUD), Chatter(words)
+    with pytest.raises(LinkError, match=r"does not answer, after 5 attempts: \d+ bytes came, but"):
+        perform(link.identify(), chatter)
     assert link.traffic.requests == 5
+    # Each of them may come as late as a response.
+    assert chatter.reads < 5 * 20
 
 
 def test_a_run_that_fails_is_named(design, hidden):

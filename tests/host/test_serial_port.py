@@ -192,7 +192,7 @@ def test_run_names_what_is_wrong(core_folder, design, tmp_path):
 
 
 def test_nothing_answers(core_folder):
-    message = "^--port {}: the link does not answer, after 5 attempts$"
+    message = "^--port {}: the link does not answer, after 5 attempts: "
     with silent() as (port, _), pytest.raises(LinkError, match=message.format(port)):
         run(core_folder, port=port, baud=3_000_000)
 

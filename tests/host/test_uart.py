@@ -120,13 +120,13 @@ def test_divisors():
     assert uart_divisor(48e6, 3_000_000) == 16
     assert uart_divisor(80e6, 3_000_000) == 27
     assert uart_divisor(25e6, 115_200) == 217
-    with pytest.raises(ConfigError, match=r"baud = 3000000 needs a clock of 12000000 Hz at least"):
+    with pytest.raises(ConfigError, match=r"3000000 Bd needs a clock of 12000000 Hz at least"):
         uart_divisor(10e6, 3_000_000)
     with pytest.raises(
-        ConfigError, match=r"cannot be made from 2.5e\+07 Hz: 8 .* are \+4\.2 % off"
+        ConfigError, match=r"cannot be made from 25000000 Hz: 8 .* are \+4\.2 % off"
     ):
         uart_divisor(25e6, 3_000_000)
-    with pytest.raises(ConfigError, match="baud = 0"):
+    with pytest.raises(ConfigError, match=r"^0 Bd"):
         uart_divisor(25e6, 0)
 
 
