@@ -5,7 +5,6 @@ import io
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from mla_hw.errors import ConfigError
 
@@ -167,20 +166,17 @@ def _nexus(input_mhz: float, output_mhz: float) -> list[PllSettings]:
     from litex.soc.cores.clock.lattice_nx import NXPLL
     from migen import ClockDomain, Signal
 
-    class Pll(NXPLL):  # type: ignore[misc]
-        # Of the data sheet; LiteX asks for 10 MHz.
-        clki_freq_range = (18e6, 500e6)
-        # LiteX emits no other.
-        clki_div_range = (1, 2)
-
-        def calc_optimal_params(self, fref: float, *rest: Any) -> Any:
-            # LiteX gives hertz where it compares megahertz.
-            return super().calc_optimal_params(fref / 1e6, *rest)
-
     # The program prints what it tries.
     with contextlib.redirect_stdout(io.StringIO()):
         try:
-            pll = Pll()
+            pll = NXPLL()
+            # Of the data sheet; LiteX asks for 10 MHz.
+            pll.clki_freq_range = (18e6, 500e6)
+            # LiteX emits no other.
+            pll.clki_div_range = (1, 2)
+            # LiteX gives hertz where it compares megahertz.
+            optimal = pll.calc_optimal_params
+            pll.calc_optimal_params = lambda hertz, *rest: optimal(hertz / 1e6, *rest)
             pll.register_clkin(Signal(), input_mhz * 1e6)
             pll.create_clkout(ClockDomain("core"), output_mhz * 1e6, margin=_TOLERANCE)
             config = pll.compute_config()

@@ -59,7 +59,7 @@ def test_baud_rate_that_the_clock_does_not_make(command, generated, baud):
     (generated / "build" / "synth").mkdir(parents=True)
     (generated / "build" / "synth" / "of_before").write_text("")
     message = refuses(command, generated, "synth", generated, "--baud", str(baud))
-    assert message.startswith(f"--baud, at core_mhz 60 of ulx3s-25f: {baud} Bd ")
+    assert message.startswith(f"--baud, at core_mhz 60 of ulx3s-85f: {baud} Bd ")
 
 
 @pytest.mark.parametrize("board", ["generic-axi", "lfe5u-85f-512m"])
