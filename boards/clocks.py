@@ -1,4 +1,4 @@
-"""PLLs as cells of each family."""
+"""PLLs and clock buffers as cells of each family."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,12 +42,14 @@ def add_pll(
         Whether the PLL has locked.
     """
     lock = Signal(name="pll_lock")
-    place = {"a_BEL": site} if site else {}
     if pll.primitive == "EHXPLLL":
-        m.submodules.pll = _ehxplll(pll, source, lock, chip, phase, **place)
+        connections = _ehxplll(pll, source, chip, phase)
     else:
         assert chip is None
-        m.submodules.pll = _CELLS[pll.primitive](pll, source, lock, **place)
+        connections = _CONNECTIONS[pll.primitive](pll, source)
+    if site:
+        connections["a_BEL"] = site
+    m.submodules.pll = Instance(pll.primitive, o_LOCK=lock, **connections)
     return lock
 
 
@@ -73,9 +75,7 @@ def _zeros(*ports: tuple[str, int]) -> dict[str, Value]:
     return {f"i_{name}": C(0, width) for name, width in ports}
 
 
-def _ehxplll(
-    pll: PllSettings, source: Value, lock: Signal, chip: str | None, phase: float, **place: str
-) -> Instance:
+def _ehxplll(pll: PllSettings, source: Value, chip: str | None, phase: float) -> dict[str, Any]:
     divider, first = int(pll.parameters["CLKOP_DIV"]), int(pll.parameters["CLKOP_CPHASE"])
     settings: dict[str, Any] = {f"p_{key}": value for key, value in pll.parameters.items()}
     settings |= {
@@ -113,29 +113,23 @@ def _ehxplll(
         *("RST", "STDBY", "PHASESEL0", "PHASESEL1", "PHASEDIR", "PHASESTEP"),
         *("PHASELOADREG", "PLLWAKESYNC", "ENCLKOP"),
     )
-    return Instance(
-        "EHXPLLL",
-        i_CLKI=source,
-        o_CLKOP=ClockSignal(),
-        o_CLKOS2=Signal(name="pll_feedback"),
-        o_LOCK=lock,
+    return {
+        "i_CLKI": source,
+        "o_CLKOP": ClockSignal(),
+        "o_CLKOS2": Signal(name="pll_feedback"),
         **settings,
-        **place,
         **_zeros(*((name, 1) for name in unused)),
-    )
+    }
 
 
-def _sb_pll40(pll: PllSettings, source: Value, lock: Signal, **place: str) -> Instance:
-    return Instance(
-        "SB_PLL40_PAD",
-        i_PACKAGEPIN=source,
-        o_PLLOUTGLOBAL=ClockSignal(),
-        o_LOCK=lock,
-        i_RESETB=C(1, 1),
-        i_BYPASS=C(0, 1),
+def _sb_pll40(pll: PllSettings, source: Value) -> dict[str, Any]:
+    return {
+        "i_PACKAGEPIN": source,
+        "o_PLLOUTGLOBAL": ClockSignal(),
+        "i_RESETB": C(1, 1),
+        "i_BYPASS": C(0, 1),
         **{f"p_{key}": _ice40_bits(key, value) for key, value in pll.parameters.items()},
-        **place,
-    )
+    }
 
 
 def _ice40_bits(name: str, value: int | str) -> Any:
@@ -143,56 +137,50 @@ def _ice40_bits(name: str, value: int | str) -> Any:
     return C(int(value), width) if width else value
 
 
-def _rpll(pll: PllSettings, source: Value, lock: Signal, **place: str) -> Instance:
+def _rpll(pll: PllSettings, source: Value) -> dict[str, Any]:
     unused = (
         *(("RESET", 1), ("RESET_P", 1), ("CLKFB", 1), ("FBDSEL", 6), ("IDSEL", 6), ("ODSEL", 6)),
         *(("PSDA", 4), ("DUTYDA", 4), ("FDLY", 4)),
     )
-    return Instance(
-        "rPLL",
-        p_DEVICE="GW2A-18C",
-        p_DYN_IDIV_SEL="false",
-        p_DYN_FBDIV_SEL="false",
-        p_DYN_ODIV_SEL="false",
-        p_DYN_DA_EN="false",
-        p_DYN_SDIV_SEL=2,
-        p_PSDA_SEL="0000",
-        p_DUTYDA_SEL="1000",
-        p_CLKOUT_FT_DIR=C(1, 1),
-        p_CLKOUTP_FT_DIR=C(1, 1),
-        p_CLKOUT_DLY_STEP=0,
-        p_CLKOUTP_DLY_STEP=0,
-        p_CLKFB_SEL="internal",
-        p_CLKOUT_BYPASS="false",
-        p_CLKOUTP_BYPASS="false",
-        p_CLKOUTD_BYPASS="false",
-        p_CLKOUTD_SRC="CLKOUT",
-        p_CLKOUTD3_SRC="CLKOUT",
-        i_CLKIN=source,
-        o_CLKOUT=ClockSignal(),
-        o_LOCK=lock,
+    return {
+        "p_DEVICE": "GW2A-18C",
+        "p_DYN_IDIV_SEL": "false",
+        "p_DYN_FBDIV_SEL": "false",
+        "p_DYN_ODIV_SEL": "false",
+        "p_DYN_DA_EN": "false",
+        "p_DYN_SDIV_SEL": 2,
+        "p_PSDA_SEL": "0000",
+        "p_DUTYDA_SEL": "1000",
+        "p_CLKOUT_FT_DIR": C(1, 1),
+        "p_CLKOUTP_FT_DIR": C(1, 1),
+        "p_CLKOUT_DLY_STEP": 0,
+        "p_CLKOUTP_DLY_STEP": 0,
+        "p_CLKFB_SEL": "internal",
+        "p_CLKOUT_BYPASS": "false",
+        "p_CLKOUTP_BYPASS": "false",
+        "p_CLKOUTD_BYPASS": "false",
+        "p_CLKOUTD_SRC": "CLKOUT",
+        "p_CLKOUTD3_SRC": "CLKOUT",
+        "i_CLKIN": source,
+        "o_CLKOUT": ClockSignal(),
         **{f"p_{key}": value for key, value in pll.parameters.items()},
-        **place,
         **_zeros(*unused),
-    )
+    }
 
 
-def _nexus(pll: PllSettings, source: Value, lock: Signal, **place: str) -> Instance:
+def _nexus(pll: PllSettings, source: Value) -> dict[str, Any]:
     feedback = Signal(name="pll_feedback")
-    return Instance(
-        "PLL",
-        i_REFCK=source,
-        i_PLLRESET=C(0, 1),
-        i_FBKCK=feedback,
-        o_CLKOS5=feedback,
-        o_CLKOP=ClockSignal(),
-        o_LOCK=lock,
+    return {
+        "i_REFCK": source,
+        "i_PLLRESET": C(0, 1),
+        "i_FBKCK": feedback,
+        "o_CLKOS5": feedback,
+        "o_CLKOP": ClockSignal(),
         **{f"p_{key}": value for key, value in pll.parameters.items()},
-        **place,
-    )
+    }
 
 
-_CELLS: dict[str, Callable[..., Instance]] = {
+_CONNECTIONS: dict[str, Callable[[PllSettings, Value], dict[str, Any]]] = {
     "SB_PLL40_PAD": _sb_pll40,
     "rPLL": _rpll,
     "PLL": _nexus,

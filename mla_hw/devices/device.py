@@ -79,8 +79,8 @@ class Device:
     pll_site : str or None
         nextpnr's name of the PLL that a board's top takes, where not any will do.
     clock_buffer_sites : tuple of str
-        nextpnr's names of the clock buffers that a core alone has, where not any will do: one that
-        makes the clock, and others that drive nothing.
+        nextpnr's names of the clock buffers of a design whose clock comes from a pin, where not any
+        will do: one that makes the clock, and others that drive nothing.
     """
 
     name: str

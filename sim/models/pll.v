@@ -76,6 +76,7 @@ module PLL (
     lock_after_a_while lock (.clk(REFCK), .locked(LOCK));
 endmodule
 
+// Nexus' clock buffer.
 module DCC (
     input CLKI, CE,
     output CLKO
