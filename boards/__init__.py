@@ -23,7 +23,15 @@ from mla_hw.errors import ConfigError
 from mla_hw.hardware import HardwareConfig
 from mla_hw.yaml_lines import load_yaml_mapping
 
-__all__ = ["ADAPTER_PINS", "Board", "ExternalMemory", "TopPins", "list_boards", "load_board"]
+__all__ = [
+    "ADAPTER_PINS",
+    "INVERTED",
+    "Board",
+    "ExternalMemory",
+    "TopPins",
+    "list_boards",
+    "load_board",
+]
 
 ADAPTER_PINS = ("clk", "rst", "scan_in", "scan_out")
 """Ports of the adapter that the core is synthesised in, each of which needs a pin."""
@@ -32,6 +40,8 @@ UART_PINS = ("rx", "tx")
 LEVELS = ("high", "low")
 INVERTIBLE = ("rst", "led")
 """Ports of a top that a board may have active low."""
+INVERTED = 180
+"""Phase of a memory chip's clock that the register at its pin makes of the core's clock alone."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -55,7 +65,7 @@ class TopPins:
         some by their names, of those that are ``tied``.
     clock_phase : float
         Degrees that the clock of an SDR SDRAM is behind the core's. Other than 180 it is a second
-        output of the PLL, of an ECP5.
+        output of an ECP5's PLL.
     active_low : tuple of str
         Which of :data:`INVERTIBLE` are 0 when the button is pressed or the light is on.
     tied : mapping of str to tuple of str
@@ -67,7 +77,7 @@ class TopPins:
     memory: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     memory_io: str = ""
     options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
-    clock_phase: float = 180
+    clock_phase: float = INVERTED
     active_low: tuple[str, ...] = ()
     tied: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
@@ -194,6 +204,7 @@ class Board:
             reader.distinct((f"pins.{port}", pin) for port, pin in values["pins"].items())
         if "top" in data:
             values["top"] = _top_pins(reader, values["top"], memory, values["pins"])
+            _check_family(reader, values)
         return cls(name=name, **values)
 
     def to_dict(self) -> dict[str, Any]:
@@ -255,6 +266,19 @@ def _top_pins(
         used += [(f"top.{group}.{key}", pin) for key, listed in found.items() for pin in listed]
     reader.distinct(used)
     return TopPins(**values)
+
+
+def _check_family(reader: Reader, values: Mapping[str, Any]) -> None:
+    """Refuse what the top of this family cannot be given."""
+    top, family = values["top"], values["device"].family
+    has_pll = family == "ecp5" and values["core_mhz"] != values["clock_mhz"]
+    if top.clock_phase != INVERTED and not (has_pll and values["memory"].kind == "sdr"):
+        raise reader.error(
+            "top.clock_phase",
+            f"'top.clock_phase' other than {INVERTED} needs an SDR SDRAM and the PLL of an ECP5",
+        )
+    if top.options and family == "ice40":
+        raise reader.error("top.options", "'top.options': pins of an iCE40 have none")
 
 
 def _files() -> dict[str, Path]:

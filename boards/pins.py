@@ -19,7 +19,7 @@ class Pin:
     pull : str
         ``"up"``, ``"down"``, or empty for the family's default.
     options : mapping of str to str
-        More settings of the buffer, in the family's names; ECP5 only.
+        More settings of the buffer, in the family's names; iCE40 has none.
     """
 
     site: str

@@ -6,7 +6,7 @@ from amaranth import *
 from amaranth.lib import wiring
 from amaranth.lib.wiring import In, Out, Signature
 
-from boards import Board
+from boards import INVERTED, Board
 from boards.clocks import add_clock_buffers, add_pll
 from boards.litedram_core import board_controller
 from boards.pins import Pin
@@ -24,8 +24,6 @@ __all__ = ["BoardTop", "board_top", "top_pins"]
 
 #: Form of the memory on the FPGA by the kind of a board's memory.
 _FORMS = {"spram": "ice40", "lram": "nexus"}
-#: Degrees that the register at the pin makes of the core's clock alone.
-_INVERTED = 180
 #: Pins that are pairs.
 _PAIRS = ("clk_p", "dqs_p")
 
@@ -157,21 +155,16 @@ def board_top(
     clock_hz = round(board.core_mhz * 1e6)
     if divisor is None:
         divisor = uart_divisor(clock_hz, DEFAULT_BAUD)
-    family, kind = board.device.family, board.memory.kind
+    kind = board.memory.kind
     pll = None
     if kind != "ddr3" and board.core_mhz != board.clock_mhz:
-        pll = find_pll(family, board.clock_mhz, board.core_mhz)
+        pll = find_pll(board.device.family, board.clock_mhz, board.core_mhz)
     data_bits = 8 * config.port_bytes
     controller = None
     memory: LiteDram | OnChipMemory
     if kind in ("sdr", "ddr3"):
         controller = board_controller(board)
-        own = kind == "sdr" and board.top.clock_phase != _INVERTED
-        if own and (family != "ecp5" or pll is None):
-            raise ConfigError(
-                f"{board.name}: top.clock_phase other than {_INVERTED} needs the PLL of an ECP5"
-            )
-        chip_clock = "chip" if own else None
+        chip_clock = "chip" if board.top.clock_phase != INVERTED else None
         memory = LiteDram(controller, data_bits=data_bits, chip_clock=chip_clock)
         if memory.memory_bytes != board.memory.size_bytes:
             raise ConfigError(

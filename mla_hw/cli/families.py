@@ -157,6 +157,7 @@ def _lpf(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
 
 
 def _pcf(pins: Mapping[str, "Pin"], clock_mhz: float) -> str:
+    # There is one standard, and nothing pulls down.
     return "".join(
         f"set_io {'-pullup yes ' if pin.pull == 'up' else ''}{port} {pin.site}\n"
         for port, pin in pins.items()

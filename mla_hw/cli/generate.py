@@ -156,6 +156,7 @@ def generate(
         query_rows=rows,
         same_sequence=same_sequence,
         scheme=scheme,
+        layers=len(numbers),
     )
     compiled = _compile(
         config,

@@ -88,6 +88,7 @@ def choose_passes(
     query_rows: int = 1,
     same_sequence: bool = False,
     scheme: str = "absorb",
+    layers: int = 1,
 ) -> HeadPasses:
     """Choose the head passes with which the cycle model needs the fewest cycles at full context.
 
@@ -101,11 +102,13 @@ def choose_passes(
     board : Board
     context, query_rows, same_sequence, scheme
         As for ``generate``.
+    layers : int
+        How many the image holds.
 
     Raises
     ------
     MlaHwError
-        As :func:`fitting_groups`.
+        As :func:`fitting_groups`, and when the board's memory is too small.
     """
     most = fitting_groups(config, hardware, board, query_rows, scheme)
     last = context - (query_rows if same_sequence else 1)
@@ -115,16 +118,25 @@ def choose_passes(
     count = -(-config.num_attention_heads // hardware.rows)
     even = (-(-count // passes) for passes in range(-(-count // most), count + 1))
     for groups in dict.fromkeys((most, *even)):
-        schedule, program, memory = plan_layer(
-            config,
-            hardware,
-            context=context,
-            multiplier=board.device.family,
-            pass_groups=groups,
-            scheme=scheme,
-            query_rows=query_rows,
-            same_sequence=same_sequence,
-        )
+        try:
+            schedule, program, memory = plan_layer(
+                config,
+                hardware,
+                context=context,
+                multiplier=board.device.family,
+                pass_groups=groups,
+                scheme=scheme,
+                memory_bytes=board.memory.size_bytes,
+                memory_name=f"memory of {board.name}",
+                query_rows=query_rows,
+                same_sequence=same_sequence,
+                layers=layers,
+            )
+        except CapacityError:
+            # A program of more passes is longer.
+            if cycles:
+                break
+            raise
         passes = len(schedule.passes)
         total = predict(program, schedule.core, memory, positions).total
         if cycles and total >= min(cycles.values()):

@@ -9,16 +9,16 @@ from mla_hw.errors import ConfigError
 from mla_hw.hardware import HardwareConfig
 
 
-def changed(**values):
-    return load_board("ulx3s-85f").to_dict() | values
+def changed(name="ulx3s-85f", **values):
+    return load_board(name).to_dict() | values
 
 
 def without(data, key):
     return {name: value for name, value in data.items() if name != key}
 
 
-def top(**values):
-    return changed(top=load_board("ulx3s-85f").to_dict()["top"] | values)
+def top(name="ulx3s-85f", **values):
+    return changed(name, top=load_board(name).to_dict()["top"] | values)
 
 
 def top_memory(**values):
@@ -134,6 +134,16 @@ def test_unknown_board_lists_the_known_ones():
         (top(uart={"rx": "M1"}), "key 'top.uart.tx' is missing"),
         (top(buzzer="A1"), "unknown key 'top.buzzer'"),
         (top(clock_phase=360), "'top.clock_phase' must be less than 360, not 360"),
+        (top("tangnano20k", clock_phase=90), "needs an SDR SDRAM and the PLL of an ECP5"),
+        (top("orangecrab-85f", clock_phase=90), "needs an SDR SDRAM and the PLL of an ECP5"),
+        (
+            top() | {"clock_mhz": load_board("ulx3s-85f").core_mhz},
+            "'top.clock_phase' other than 180 needs an SDR SDRAM and the PLL of an ECP5",
+        ),
+        (
+            top("icebreaker", options={"tied": {"SLEWRATE": "FAST"}}),
+            "'top.options': pins of an iCE40 have none",
+        ),
         (top(active_low=["tx"]), "'top.active_low' must be a list of rst, led, not ['tx']"),
         (top(active_low="rst"), "'top.active_low' must be a list, not 'rst'"),
         (top(tied={"high": ["F19"]}), "pin F19 is used twice: by 'top.memory.clk'"),

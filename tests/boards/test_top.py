@@ -127,14 +127,6 @@ def test_memory_pins_of_an_sdr_sdram_are_fast():
     assert not pins["tx"].options
 
 
-def test_a_phase_that_the_family_cannot_make():
-    data = load_board("tangnano20k").to_dict()
-    board = Board.from_dict("tang", data | {"top": data["top"] | {"clock_phase": 90}})
-    core = schedule_layer(find_preset("tiny-v3").config, HardwareConfig(port_bytes=4)).core
-    with pytest.raises(ConfigError, match=r"tang: top\.clock_phase other than 180 needs the PLL"):
-        board_top(board, core)
-
-
 def test_memory_pins_of_ddr3_are_set_for_it():
     board, top, *_ = make_top("orangecrab-85f")
     pins = top_pins(board, top)
