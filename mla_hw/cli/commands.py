@@ -197,7 +197,6 @@ def _add_synth(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--baud",
         type=positive,
-        default=DEFAULT_BAUD,
         metavar="N",
         help=f"bits per second of the host link (default: {DEFAULT_BAUD})",
     )

@@ -128,17 +128,18 @@ def _synth(arguments: argparse.Namespace) -> int:
     from mla_hw.cli.synth import synth
     from mla_hw.cli.text import print_synthesis
 
-    chosen = {name: getattr(arguments, name) for name in ("seeds", "jobs")}
-    placement = {name: value for name, value in chosen.items() if value is not None}
-    for name in placement:
-        if not arguments.place:
+    options = {name: getattr(arguments, name) for name in ("seeds", "jobs", "baud")}
+    given = {name: value for name, value in options.items() if value is not None}
+    for name in ("seeds", "jobs"):
+        if name in given and not arguments.place:
             raise ConfigError(f"--{name}: is for a placement: give --place as well")
+    if "baud" in given and arguments.core:
+        raise ConfigError("--baud: is for the host link, which --core leaves out")
     report = synth(
         arguments.directory,
         place=arguments.place,
         core=arguments.core,
-        **placement,
-        baud=arguments.baud,
+        **given,
         json_path=arguments.json,
         progress=_progress,
     )

@@ -271,7 +271,9 @@ class SynthFlow:
             value, self.timing_met[seed] = read_clock(self.build / f"{stem}.json", self.target_mhz)
         except ConfigError as error:
             raise ToolError(f"nextpnr: {error} (log: {self.build / stem}.log)") from None
-        self.progress(f"nextpnr: seed {seed} reaches {value:.2f} MHz")
+        verdict = "met" if self.timing_met[seed] else "missed"
+        reached = f"reaches {value:.2f} MHz for {self.target_mhz:g}"
+        self.progress(f"nextpnr: seed {seed} {reached}: timing {verdict}")
         return value
 
     def bitstream(self, seed: int) -> Path:
