@@ -56,7 +56,7 @@ def largest_model(board: str) -> tuple[str | None, dict[str, str]]:
             -find_preset(name).config.hidden_size * find_preset(name).config.num_attention_heads
         ),
     )
-    refused = {}
+    refused: dict[str, str] = {}
     for name in (MODEL, *others):
         if name != MODEL and _larger(name):
             continue

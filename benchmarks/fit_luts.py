@@ -68,6 +68,8 @@ def measure(
         directory = Path(folder)
         write_core(directory, BOARD, core)
         report = synth(directory, core=True)
+    distributed = load_board(BOARD).device.distributed_cell
+    assert distributed is not None
     return {
         "model": model,
         "hardware": dict(hardware),
@@ -77,7 +79,7 @@ def measure(
         "ff": report.ff.used,
         "dsp": report.dsp.used,
         "bram": report.bram.used,
-        "distributed": report.cells.get(load_board(BOARD).device.distributed_cell.name, 0),
+        "distributed": report.cells.get(distributed.name, 0),
         "tools": report.tools,
     }
 

@@ -168,7 +168,7 @@ def grouped(number: int) -> str:
 def largest_difference(instructions: Iterable[Mapping[str, Any]]) -> int:
     """Return the cycles by which a start or an end was predicted wrongly at most."""
     return max(
-        abs(item[edge]["simulated"] - item[edge]["predicted"])
+        abs(int(item[edge]["simulated"]) - int(item[edge]["predicted"]))
         for item in instructions
         for edge in ("start", "end")
     )

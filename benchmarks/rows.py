@@ -138,7 +138,7 @@ def _simulate(
         shape = (CACHED[0] + 1, case.rows, design.model.hidden_size)
         x = np.random.default_rng(SEED).standard_normal(shape, dtype=np.float32)
         np.savez(root / "hidden.npz", x=x)
-        report = mla_hw.simulate(
+        report: SimulationReport = mla_hw.simulate(
             root / "core", hidden=root / "hidden.npz", prefill=CACHED[0], progress=say
         )
     if not report.bit_exact:

@@ -103,7 +103,9 @@ def _draw(folder: Path) -> tuple[LayerWeights, np.ndarray]:
     return LayerWeights(config=config, layer=0, tensors=tensors), x
 
 
-def _spread(config: ModelConfig, tensors: dict, query: str, pairs: np.ndarray) -> None:
+def _spread(
+    config: ModelConfig, tensors: dict[str, np.ndarray], query: str, pairs: np.ndarray
+) -> None:
     """Multiply the rotated key channels by a gain per pair, divide the query's by it."""
     gain = np.repeat(pairs, 2) if config.rope_interleave else np.tile(pairs, 2)
     tensors["kv_a_proj_with_mqa.weight"][config.kv_lora_rank :] *= gain[:, None]

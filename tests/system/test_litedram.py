@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.litedram import PROGRAMS, measure_program
+from benchmarks.litedram_programs import PROGRAMS, measure_program
 
 pytestmark = [pytest.mark.slow, pytest.mark.rtl]
 

@@ -1,0 +1,1 @@
+"""What is measured: each module writes its figures as JSON and its tables into the pages."""
