@@ -1,5 +1,6 @@
 """Calls of the command line, and what they leave behind."""
 
+import json
 import re
 import subprocess
 import sys
@@ -7,10 +8,34 @@ from pathlib import Path
 
 from mla_hw.cli import main
 
-__all__ = ["PROCESS", "CommandLine", "run_process", "snapshot"]
+__all__ = ["FILES", "PROCESS", "CommandLine", "names", "read", "run_process", "snapshot"]
 
 #: Start of a command line that runs ``mla-hw`` in a process of its own.
 PROCESS = (sys.executable, "-c", "import sys; from mla_hw.cli import main; sys.exit(main())")
+
+
+#: What generate puts into a folder.
+FILES = {
+    "image.bin",
+    "manifest.json",
+    "predicted.json",
+    "program.bin",
+    "program.txt",
+    "registers.h",
+    "registers.md",
+    "schedule.txt",
+    "verilog",
+}
+
+
+def read(folder, name="manifest.json"):
+    """Return a JSON file of a generated folder."""
+    return json.loads((folder / name).read_text(encoding="utf-8"))
+
+
+def names(folder):
+    """Return the names of what lies in a folder."""
+    return {path.name for path in folder.iterdir()}
 
 
 def snapshot(folder: Path) -> dict[str, bytes | None]:

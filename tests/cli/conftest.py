@@ -3,6 +3,8 @@ import shutil
 
 import pytest
 
+from mla_hw.cli import generate as generate_module
+from mla_hw.cli import head_passes
 from mla_hw.cli.generate import generate
 from tests.cli.command import CommandLine
 from tests.reference_cases import case_dir
@@ -47,3 +49,22 @@ def command(tmp_path, capsys):
     (line.out / "manifest.json").write_text(json.dumps(mark))
     (line.out / "old.txt").write_text("as before")
     return line
+
+
+@pytest.fixture
+def _without_verilog(monkeypatch):
+    """Saves the seconds that the gateware takes, where a test is not about it."""
+    monkeypatch.setattr(generate_module, "_verilog", lambda _: ({}, {}))
+    monkeypatch.setattr(head_passes, "check_device", lambda *_: None)
+
+
+@pytest.fixture
+def hardware(tmp_path):
+    """Writes a file for --hardware."""
+
+    def write(**keys):
+        path = tmp_path / "hardware.yaml"
+        path.write_text(json.dumps(keys))  # JSON is YAML
+        return path
+
+    return write

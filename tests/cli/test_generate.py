@@ -1,7 +1,5 @@
-"""What generate writes, what its options change, and that it replaces a folder as a whole."""
+"""What generate writes, and what its options change."""
 
-import errno
-import json
 import os
 import re
 from pathlib import Path
@@ -10,52 +8,16 @@ import numpy as np
 import pytest
 
 from mla_hw.cli import generate as generate_module
-from mla_hw.cli import head_passes, main
+from mla_hw.cli import main
 from mla_hw.compile_layer import compile_layer
 from mla_hw.cycles.predict import predict
 from mla_hw.design import Design
 from mla_hw.hardware import HardwareConfig
-from tests.cli.command import snapshot
+from tests.cli.command import FILES, names, read, snapshot
 from tests.reference_cases import case_dir, load_case, write_case
 
-FILES = {
-    "image.bin",
-    "manifest.json",
-    "predicted.json",
-    "program.bin",
-    "program.txt",
-    "registers.h",
-    "registers.md",
-    "schedule.txt",
-    "verilog",
-}
 TINY = case_dir("tiny-v3")
 README = Path(__file__).resolve().parents[2] / "README.md"
-
-
-def read(folder, name="manifest.json"):
-    return json.loads((folder / name).read_text(encoding="utf-8"))
-
-
-def names(folder):
-    return {path.name for path in folder.iterdir()}
-
-
-@pytest.fixture
-def _without_verilog(monkeypatch):
-    """Saves the seconds that the gateware takes, where a test is not about it."""
-    monkeypatch.setattr(generate_module, "_verilog", lambda _: ({}, {}))
-    monkeypatch.setattr(head_passes, "check_device", lambda *_: None)
-
-
-@pytest.fixture
-def hardware(tmp_path):
-    def write(**keys):
-        path = tmp_path / "hardware.yaml"
-        path.write_text(json.dumps(keys))  # JSON is YAML
-        return path
-
-    return write
 
 
 def test_files(generated):
@@ -167,151 +129,6 @@ def test_an_existing_path_wins_over_a_preset(command, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     command.generates("tiny-v3", "--context", 8)
     assert snapshot(command.out) == wanted
-
-
-# Hardware keys.
-
-#: A value that is not the default of ulx3s-85f, and what of the core it changes.
-EFFECTS = {
-    "rows": (2, {"rows": 2}),
-    "columns": (16, {"columns": 16}),
-    "port_bytes": (16, {"port_bytes": 16}),
-    "tile_tokens": (32, {"tile_tokens": 32}),
-    "accumulator_lanes": (2, {"accumulator_lanes": 2}),
-    "outstanding_reads": (16, {"outstanding_reads": 16}),
-    "multiplier": ("portable", {"multiplier": "portable"}),
-}
-
-
-@pytest.mark.usefixtures("_without_verilog")
-@pytest.mark.parametrize("key", EFFECTS)
-def test_hardware_key(command, hardware, key):
-    command.generates("tiny-v3", "--context", 8)
-    default = read(command.out)
-    value, effect = EFFECTS[key]
-    command.generates("tiny-v3", "--context", 8, "--hardware", hardware(**{key: value}))
-    manifest = read(command.out)
-    assert default["hardware"][key] != value == manifest["hardware"][key]
-    assert {name: manifest["core"][name] for name in effect} == effect
-    assert default["core"] != manifest["core"]
-    assert default["hash"] != manifest["hash"]
-
-
-@pytest.mark.usefixtures("_without_verilog")
-def test_activation_bytes_bound_the_pass(command, hardware):
-    passes = []
-    for size in (65536, 2560):
-        path = hardware(rows=2, columns=4, activation_bytes=size)
-        command.generates("small-v2lite", "--context", 8, "--hardware", path)
-        manifest = read(command.out)
-        passes.append(len(manifest["passes"]))
-        core = manifest["core"]
-        assert 2 * 2 * core["rows"] * core["activation_depth"] <= size
-    assert passes[0] == 1 < passes[1]
-
-
-def test_every_key_is_tried():
-    assert {*EFFECTS, "activation_bytes"} == HardwareConfig().to_dict().keys()
-
-
-def test_multiplier_and_port_show_in_the_verilog(generated, command, hardware):
-    def blocks(folder):
-        return sum(
-            path.read_text().count("MULT18X18D") for path in (folder / "verilog").glob("*.v")
-        )
-
-    def widest(folder):
-        return max(port["width"] for port in read(folder)["ports"].values())
-
-    options = {"rows": 2, "columns": 4, "multiplier": "portable", "port_bytes": 32}
-    command.generates(TINY, "--context", 64, "--hardware", hardware(**options))
-    assert blocks(generated) > 0 == blocks(command.out)
-    assert widest(generated) == 64
-    assert widest(command.out) == 256
-
-
-@pytest.mark.parametrize(("board", "array"), [("ulx3s-85f", (4, 8)), ("ulx3s-25f", (2, 4))])
-def test_default_of_a_board(command, monkeypatch, board, array):
-    monkeypatch.setattr(generate_module, "_verilog", lambda _: ({}, {}))
-    command.generates("tiny-v3", "--board", board)
-    manifest = read(command.out)
-    assert manifest["board"] == board
-    assert (manifest["core"]["rows"], manifest["core"]["columns"]) == array
-    assert manifest["context"] == 4096
-
-
-# Replacing.
-
-
-@pytest.mark.usefixtures("_without_verilog")
-def test_a_generated_folder_is_replaced(command):
-    command.generates("tiny-v3", "--context", 8)
-    assert names(command.out) == FILES - {"verilog"}  # old.txt is gone
-    assert names(command.parent) == {"core"}
-
-
-@pytest.mark.usefixtures("_without_verilog")
-@pytest.mark.parametrize("kind", ["absent", "empty", "link", "dangling link", "relative"])
-def test_targets(command, tmp_path, monkeypatch, kind):
-    (tmp_path / "new").mkdir()
-    target = tmp_path / "new" / "core"
-    place = target
-    if kind == "empty":
-        target.mkdir()
-    elif kind == "link":
-        place = command.out
-        target.symlink_to(command.out)
-    elif kind == "dangling link":
-        place = tmp_path / "new" / "elsewhere"
-        target.symlink_to(place)
-    elif kind == "relative":
-        monkeypatch.chdir(tmp_path)
-        target = Path("new") / ".." / "new" / "core"
-    output = command.succeeds("generate", "tiny-v3", "--context", 8, "--out", target)
-    assert f"written to {target}" in output
-    assert names(place) == FILES - {"verilog"}
-    assert target.is_symlink() == ("link" in kind)
-    assert names(tmp_path / "new") <= {"core", "elsewhere"}
-
-
-@pytest.mark.usefixtures("_without_verilog")
-def test_permissions_are_the_users(command):
-    mask = os.umask(0o027)
-    try:
-        command.generates("tiny-v3", "--context", 8)
-    finally:
-        os.umask(mask)
-    assert command.out.stat().st_mode & 0o777 == 0o750
-    assert (command.out / "manifest.json").stat().st_mode & 0o777 == 0o640
-
-
-@pytest.mark.usefixtures("_without_verilog")
-@pytest.mark.parametrize("when", ["write_bytes", "rename"])
-def test_full_disk(command, monkeypatch, when):
-    """The last write or the last rename fails: the folder of before is back."""
-    original = getattr(Path, when)
-
-    def fail(path, *arguments):
-        if path.name in {"predicted.json", "new"}:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return original(path, *arguments)
-
-    monkeypatch.setattr(Path, when, fail)
-    message = command.refuses("tiny-v3", "--context", 8)
-    assert message == f"--out {command.out}: cannot be written: No space left on device"
-
-
-@pytest.mark.usefixtures("_without_verilog")
-@pytest.mark.parametrize("owner", [generate_module, Path])
-def test_a_bug_leaves_nothing(command, monkeypatch, owner):
-    def fail(*_):
-        raise RuntimeError("a bug")
-
-    before = snapshot(command.parent)
-    monkeypatch.setattr(owner, "_verilog" if owner is generate_module else "write_bytes", fail)
-    with pytest.raises(RuntimeError, match="a bug"):
-        generate_module.generate("tiny-v3", out=command.out, context=8)
-    assert snapshot(command.parent) == before
 
 
 # Sizes and times.

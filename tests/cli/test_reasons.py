@@ -16,7 +16,7 @@ from mla_hw.cycles.timeline import Stalls, Timeline
 from mla_hw.design import Design
 from mla_hw.hardware import NOMINAL_LATENCY, HardwareConfig
 from mla_hw.presets import PRESETS
-from tests.cli.test_generate import read
+from tests.cli.command import read
 from tests.reference_cases import case_dir
 
 PHASE = re.compile(r"(\w+) +(\d+) +(\d+) +(\d+)  (array|port) +(\d+)  ?(.*)")
