@@ -1,6 +1,7 @@
 """Tables of README and docs are those of the recorded figures, which reach the bars."""
 
 import statistics
+from contextlib import suppress
 
 import pytest
 
@@ -17,6 +18,11 @@ from benchmarks.report import (
 )
 from boards import list_boards, load_board
 from mla_hw.cli.fit import LUTS_AROUND
+from mla_hw.design import configuration_hash
+from mla_hw.errors import CapacityError
+from mla_hw.hardware import HardwareConfig
+from mla_hw.presets import find_preset
+from mla_hw.schedule import schedule_layer
 
 TABLES = {
     "steps": bench.table,
@@ -113,6 +119,25 @@ def test_what_fit_adds_for_the_surroundings_of_a_core():
 
 def test_every_board_with_a_top_was_built():
     assert set(read_results(BOARDS)) == {name for name in list_boards() if load_board(name).top}
+
+
+@pytest.mark.parametrize("name", read_results(BOARDS))
+def test_the_core_that_was_built_is_that_of_the_board(name):
+    entry, board = read_results(BOARDS)[name], load_board(name)
+    hardware = HardwareConfig.from_dict(board.hardware)
+    assert entry["array"] == f"{hardware.rows}×{hardware.columns}"
+    assert entry["device"] == board.device.name
+    if entry["model"] is None:
+        return
+    config = find_preset(entry["model"]).config
+    hashes = set()
+    for groups in range(1, -(-config.num_attention_heads // hardware.rows) + 1):
+        with suppress(CapacityError):
+            core = schedule_layer(
+                config, hardware, multiplier=board.device.family, pass_groups=groups
+            ).core
+            hashes.add(configuration_hash(core, config))
+    assert entry["hash"] in hashes
 
 
 @pytest.mark.parametrize("name", read_results(BOARDS))
