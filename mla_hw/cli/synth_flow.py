@@ -365,6 +365,8 @@ def luts_per_unit(module: Mapping[str, Any], luts: Mapping[str, int]) -> dict[st
         if count := luts.get(cell["type"]):
             # Of a board's top, link and memory are units as well.
             path = name.removeprefix("system.").removeprefix("core.").split(".")
-            unit = path[0] if len(path) > 1 and name.startswith(_OWNERS) else "adapter and top"
+            # A field of a signal is no unit; only signals get numbers.
+            own = len(path) > 1 and "$" not in path[0] and name.startswith(_OWNERS)
+            unit = path[0] if own else "adapter and top"
             found[unit] = found.get(unit, 0) + count
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
