@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from operator import mul
 
 from mla_hw.errors import ProgramError
 from mla_hw.hardware import tile_limit
@@ -68,18 +69,13 @@ class _Loop:
 
 
 class _Loops:
-    """The loops around the current instruction."""
+    """The loops around the current instruction, and their indices, outermost first."""
 
     def __init__(self, tile_tokens: int) -> None:
         self.stack: list[_Loop] = []
+        self.indices: tuple[int, ...] = ()
+        self.tile: _Loop | None = None
         self.tile_tokens = tile_tokens
-
-    @property
-    def tile(self) -> _Loop | None:
-        return next((loop for loop in self.stack if loop.tiled), None)
-
-    def indices(self) -> tuple[int, ...]:
-        return tuple(loop.index for loop in self.stack)
 
     def tokens(self, where: str) -> int:
         """Count the cached tokens of the current tile."""
@@ -94,24 +90,31 @@ class _Loops:
             if self.tile is not None:
                 raise ProgramError(f"{where}: a loop over tiles within a loop over tiles")
             longest = tile_limit(self.tile_tokens)
-            self.stack.append(_Loop(start, tokens, self.tile_tokens, longest, tiled=True))
-            return
-        if not 0 < count < 1 << POSITION_BITS:
+            self.tile = _Loop(start, tokens, self.tile_tokens, longest, tiled=True)
+            self.stack.append(self.tile)
+        elif 0 < count < 1 << POSITION_BITS:
+            self.stack.append(_Loop(start, count))
+        else:
             raise ProgramError(
                 f"{where}: n must be from 1 to {(1 << POSITION_BITS) - 1} iterations, not {count}"
             )
-        self.stack.append(_Loop(start, count))
+        self.indices += (0,)
 
     def next(self, counter: int, where: str) -> int:
         """Return the instruction that follows NEXT at ``counter``."""
         if not self.stack:
             raise ProgramError(f"{where}: there is no loop to end")
         loop = self.stack[-1]
+        outer = self.indices[:-1]
         if loop.last:
+            if loop.tiled:
+                self.tile = None
             self.stack.pop()
+            self.indices = outer
             return counter + 1
         loop.index += 1
         loop.left -= loop.step
+        self.indices = (*outer, loop.index)
         return loop.start
 
 
@@ -156,20 +159,24 @@ def resolve(
     """
     rows = _QueryRows(position, caches)
     loops = _Loops(tile_tokens)
+    known: dict[int, _Operands] = {}
     counter = 0
     while counter < len(program):
-        instruction = program[counter]
-        where = f"instruction {counter} ({instruction.name})"
-        resolved = _resolve_one(counter, instruction, loops, rows, bases, port_bytes)
-        if instruction.name == "HALT" and loops.stack:
+        if counter not in known:
+            known[counter] = _Operands(counter, program[counter])
+        operands = known[counter]
+        resolved = operands.resolve(loops, rows, bases, port_bytes)
+        name, where = operands.name, operands.where
+        if name == "HALT" and loops.stack:
             raise ProgramError(f"{where}: a loop around it has no NEXT")
         yield resolved
-        if instruction.name == "HALT":
+        if name == "HALT":
             return
-        if instruction.name == "LOOP":
-            tokens = rows.position(instruction["query_row"], where) + 1
-            loops.enter(counter + 1, instruction["n"], tokens, instruction["tile_n"], where)
-        counter = loops.next(counter, where) if instruction.name == "NEXT" else counter + 1
+        if name == "LOOP":
+            given = operands.given
+            tokens = rows.position(operands.row, where) + 1
+            loops.enter(counter + 1, given.get("n", 0), tokens, given.get("tile_n", 0), where)
+        counter = loops.next(counter, where) if name == "NEXT" else counter + 1
     raise ProgramError(f"The program of {len(program)} instructions ends without HALT")
 
 
@@ -195,63 +202,63 @@ class _QueryRows:
         return self.positions[row]
 
 
-def _resolve_one(
-    counter: int,
-    instruction: Instruction,
-    loops: _Loops,
-    rows: _QueryRows,
-    bases: Sequence[int],
-    port_bytes: int,
-) -> Resolved:
-    given = dict(instruction.values)
-    kind = instruction.kind
-    fields = {
-        name: given.get(name, 0)
-        for name in kind.fields
-        if name not in _RESOLVED_AWAY and "_stride" not in name
-    }
-    indices = loops.indices()
-    in_memory = "base" in kind.fields
-    row, where = given.get("query_row", 0), f"instruction {counter} ({instruction.name})"
-    for operand in ("a", "b", "c"):
-        if operand in fields:
-            position = rows.position(row, where) if in_memory and operand == "a" else None
-            fields[operand] = _sum(operand, given, indices, position)
-    if in_memory:
-        base = bases[given.get("base", 0)]
-        if rows.caches and instruction.choice("base") == "cache":
-            base = rows.caches[row]
-        address = base + fields.pop("a") * port_bytes
-        fields["address"] = address & _BYTE_ADDRESS_MASK
-    for operand in ("a", "b", "c"):
-        if operand in fields:
-            fields[operand] &= _LOCAL_MASK
-    if instruction.name != "LOOP":
-        for count in ("k", "n"):
-            if given.get(f"tile_{count}"):
-                fields[count] = loops.tokens(where)
-    if instruction.name == "SOFTMAX":
-        fields["first"] = int(loops.tile is None or loops.tile.index == 0)
-    first = not any(indices)
-    last = not loops.stack or loops.stack[-1].last
-    return Resolved(
-        counter,
-        indices,
-        instruction.name,
-        kind.engine,
-        fields,
-        wait=given.get("wait", 0) | (given.get("once", 0) if first else 0),
-        post=given.get("post", 0) | (given.get("final", 0) if last else 0),
-    )
+class _Operands:
+    """An instruction, and what of it is the same whenever it is executed."""
 
+    def __init__(self, counter: int, instruction: Instruction) -> None:
+        self.counter, self.name = counter, instruction.name
+        self.where = f"instruction {counter} ({instruction.name})"
+        self.given = given = dict(instruction.values)
+        kind = instruction.kind
+        self.engine = kind.engine
+        self.row, self.base = given.get("query_row", 0), given.get("base", 0)
+        self.in_memory = "base" in kind.fields
+        self.in_cache = self.in_memory and instruction.choice("base") == "cache"
+        self.fields = {
+            name: given.get(name, 0)
+            for name in kind.fields
+            if name not in _RESOLVED_AWAY and "_stride" not in name
+        }
+        #: Offset and strides of each operand.
+        self.operands = {
+            name: (
+                self.fields.pop(name),
+                [given.get(f"{name}_stride{level}", 0) for level in range(LOOP_DEPTH)],
+            )
+            for name in ("a", "b", "c")
+            if name in self.fields
+        }
+        self.address = self.operands.pop("a") if self.in_memory else (0, [0] * LOOP_DEPTH)
+        self.counts = [
+            count
+            for count in ("k", "n")
+            if given.get(f"tile_{count}") and instruction.name != "LOOP"
+        ]
 
-def _sum(
-    operand: str, given: dict[str, int], indices: tuple[int, ...], position: int | None
-) -> int:
-    """Offset plus strides × indices; ``position`` replaces the index of the third stride."""
-    factors = list(indices) + [0] * (LOOP_DEPTH - len(indices))
-    if position is not None:
-        factors[-1] = position
-    return given.get(operand, 0) + sum(
-        given.get(f"{operand}_stride{level}", 0) * factor for level, factor in enumerate(factors)
-    )
+    def resolve(
+        self, loops: _Loops, rows: _QueryRows, bases: Sequence[int], port_bytes: int
+    ) -> Resolved:
+        """Execute it within these loops."""
+        indices, given = loops.indices, self.given
+        fields = dict(self.fields)
+        for name, (offset, strides) in self.operands.items():
+            fields[name] = offset + sum(map(mul, strides, indices)) & _LOCAL_MASK
+        if self.in_memory:
+            offset, (*strides, by_position) = self.address
+            offset += sum(map(mul, strides, indices))
+            # In place of the index of the innermost loop.
+            offset += by_position * rows.position(self.row, self.where)
+            base = bases[self.base]
+            if rows.caches and self.in_cache:
+                base = rows.caches[self.row]
+            fields["address"] = base + offset * port_bytes & _BYTE_ADDRESS_MASK
+        for count in self.counts:
+            fields[count] = loops.tokens(self.where)
+        if self.name == "SOFTMAX":
+            fields["first"] = int(loops.tile is None or loops.tile.index == 0)
+        wait, post = given.get("wait", 0), given.get("post", 0)
+        if not any(indices):
+            wait |= given.get("once", 0)
+        if not loops.stack or loops.stack[-1].last:
+            post |= given.get("final", 0)
+        return Resolved(self.counter, indices, self.name, self.engine, fields, wait, post)

@@ -36,11 +36,10 @@ the first instruction; no LOAD has it as its target.
 """
 
 from collections.abc import Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import accumulate
 
 import numpy as np
-from numpy.typing import NDArray
 
 from mla_hw.errors import ProgramError
 from mla_hw.golden.dispatcher import Resolved, resolve
@@ -54,7 +53,6 @@ from mla_hw.program.memories import (
     HOSTED,
     Entries,
     contents_at_start,
-    head_entries,
 )
 from mla_hw.program.order import Order
 from mla_hw.program.program import Program
@@ -67,9 +65,6 @@ __all__ = ["verify_hazards"]
 _TILES = (1, 2, 4)
 #: Memories of which an instruction reads each entry before it writes it.
 _UPDATED = ("context", "state")
-
-_Users = dict[Engine, Entries]
-_Accesses = tuple[tuple[Read, ...], tuple[Write, ...]]
 
 
 def verify_hazards(program: Program, core: CoreConfig) -> None:
@@ -97,7 +92,7 @@ def verify_hazards(program: Program, core: CoreConfig) -> None:
     ProgramError
         Names the instructions and the memory.
     """
-    cache: dict[Hashable, _Accesses] = {}
+    cache: dict[Hashable, _Uses] = {}
     # One token; then a last tile that is whole, the longest, the shortest, about half its size.
     tile, longest, rows = core.tile_tokens, core.tile_limit, core.query_rows
     lasts = dict.fromkeys((tile, longest, longest - tile + 1, tile // 2 + 1))
@@ -127,26 +122,60 @@ class _Caches:
         return [0, *accumulate(position + 1 for position in self.positions[:-1])]
 
 
-@dataclass(slots=True)
+class _Use:
+    """An access, with its entries as a slice where they are evenly spaced, which is faster."""
+
+    __slots__ = ("access", "largest", "memory", "place")
+
+    def __init__(self, access: Read | Write) -> None:
+        self.access, self.memory, entries = access, access.memory, access.entries
+        self.largest = int(entries.max(initial=-1))
+        self.place: slice | Entries = entries
+        steps = np.diff(entries)
+        if not len(entries):
+            return
+        step = int(steps[0]) if len(steps) else 1
+        if step > 0 and (steps == step).all():
+            self.place = slice(int(entries[0]), self.largest + 1, step)
+
+
+#: What an instruction reads, and what it writes.
+_Uses = tuple[tuple[_Use, ...], tuple[_Use, ...]]
+
+
+class _User:
+    """An engine's last command at each entry of a memory, -1 if none, and at any of them."""
+
+    __slots__ = ("latest", "numbers")
+
+    def __init__(self, size: int) -> None:
+        self.numbers, self.latest = np.full(size, -1), -1
+
+
+_Users = dict[Engine, _User]
+
+
 class _Memory:
     """Contents of a memory (a tensor's number by entry) and its last users by engine."""
 
-    contents: Entries
-    #: Written, and not read since.
-    unread: NDArray[np.bool_]
-    #: Number of the last command, -1 if none.
-    writers: _Users = field(default_factory=dict)
-    readers: _Users = field(default_factory=dict)
+    def __init__(self, contents: Entries) -> None:
+        self.contents = contents
+        #: Some of it is not there, some was made by the host: nothing adds to either.
+        self.partial, self.hosted = (contents == ABSENT).any(), (contents == HOSTED).any()
+        #: Written, and not read since.
+        self.unread = np.zeros(len(contents), np.bool_)
+        self.writers: _Users = {}
+        self.readers: _Users = {}
 
-    def note(self, users: _Users, engine: Engine, entries: Entries, number: int) -> None:
+    def note(self, users: _Users, engine: Engine, place: slice | Entries, number: int) -> None:
         if engine not in users:
-            users[engine] = np.full(len(self.contents), -1)
-        users[engine][entries] = number
+            users[engine] = _User(len(self.contents))
+        users[engine].numbers[place] = users[engine].latest = number
 
 
 class _Check:
     def __init__(
-        self, program: Program, core: CoreConfig, caches: _Caches, cache: dict[Hashable, _Accesses]
+        self, program: Program, core: CoreConfig, caches: _Caches, cache: dict[Hashable, _Uses]
     ) -> None:
         self.program, self.core, self.cache = program, core, cache
         self.commands = list(
@@ -160,11 +189,12 @@ class _Check:
             )
         )
         self.memories = {
-            name: _Memory(contents, np.zeros(len(contents), np.bool_))
+            name: _Memory(contents)
             for name, contents in contents_at_start(core, caches.positions, caches.starts).items()
         }
-        # Numbers in the contents are indices into this.
+        # By their numbers in the contents, and the other way round.
         self.tensors: list[tuple[str, int]] = [("", 0), (HOST, 0)]
+        self.numbers = {tensor: number for number, tensor in enumerate(self.tensors)}
         self.port_users: dict[str, dict[Engine, int]] = {}
         self.ended: Mapping[Engine, int] = {}
         # By head: its next context sums overwrite what is held.
@@ -178,7 +208,7 @@ class _Check:
                 if not self._has_ended(score):
                     raise self._error(command, "releases the tile that", score, "reads")
             self._use_ports(number, command)
-            reading, writing = self._accesses(command)
+            reading, writing = self._uses(command)
             for read in reading:
                 self._read(number, command, read)
             for write in writing:
@@ -190,27 +220,29 @@ class _Check:
         """Check that everything has been read: what is left was meant for somebody."""
         for name, memory in self.memories.items():
             if not name.startswith("memory.") and memory.unread.any():
-                last = max(int(users[memory.unread].max()) for users in memory.writers.values())
-                raise _rule(self.commands[last], f"writes {name} that nobody reads")
+                last = max(user.numbers[memory.unread].max() for user in memory.writers.values())
+                raise _rule(self.commands[int(last)], f"writes {name} that nobody reads")
 
-    def _accesses(self, command: Resolved) -> _Accesses:
+    def _uses(self, command: Resolved) -> _Uses:
         f, joins = command.fields, False
-        if command.name in ("SOFTMAX", "MATMUL"):
-            by_head = head_entries(self.core, f)
-            by_head = by_head[by_head < len(self.first)]
-            if command.name == "SOFTMAX":
-                self.first[by_head] = f["first"]
-            joins = not self.first[by_head].all()
+        if command.name == "SOFTMAX":
+            self.first[self._heads(command)] = f["first"]
+        elif command.name == "MATMUL":
+            joins = not self.first[self._heads(command)].all()
         key = (command.index, joins, *f.values())
         if key not in self.cache:
             base = ""
             if "address" in command.fields:
                 base = self.program.instructions[command.index].choice("base")
             self.cache[key] = (
-                tuple(reads(command, self.core, base, joins=joins)),
-                tuple(writes(command, self.core, base)),
+                tuple(map(_Use, reads(command, self.core, base, joins=joins))),
+                tuple(map(_Use, writes(command, self.core, base))),
             )
         return self.cache[key]
+
+    def _heads(self, command: Resolved) -> slice:
+        start = command.fields["group"] << self.core.lane_bits
+        return slice(start, start + command.fields["rows"])
 
     def _use_ports(self, number: int, command: Resolved) -> None:
         for port in ports(command):
@@ -220,21 +252,23 @@ class _Check:
                     raise self._error(command, f"uses the {port} that", last, "uses")
             users[command.engine] = number
 
-    def _read(self, number: int, command: Resolved, access: Read) -> None:
-        memory = self._memory(command, access)
-        self._check_operand(command, access, memory)
+    def _read(self, number: int, command: Resolved, use: _Use) -> None:
+        memory = self._memory(command, use)
+        self._check_operand(command, use, memory)
         # The array starts a product before the one ahead of it has drained, so that what its own
         # products make has to have ended, too.
-        for last in self._unfinished(memory.writers, access.entries):
-            raise self._error(command, f"reads {access.memory} that", last, "writes")
-        memory.unread[access.entries] = False
-        memory.note(memory.readers, command.engine, access.entries, number)
+        for last in self._unfinished(memory.writers, use.place):
+            raise self._error(command, f"reads {use.memory} that", last, "writes")
+        memory.unread[use.place] = False
+        memory.note(memory.readers, command.engine, use.place, number)
 
-    def _check_operand(self, command: Resolved, access: Read, memory: _Memory) -> None:
-        contents = memory.contents[access.entries]
-        if contents.min() <= EMPTY:
+    def _check_operand(self, command: Resolved, use: _Use, memory: _Memory) -> None:
+        access, contents = use.access, memory.contents[use.place]
+        assert isinstance(access, Read)
+        smallest = contents.min()
+        if smallest <= EMPTY:
             raise _rule(command, f"reads {access.memory} where nothing has been written")
-        if not access.mixed and contents.min() != contents.max():
+        if not access.mixed and smallest != contents.max():
             raise _rule(command, f"reads {access.memory} where different tensors lie")
         for tensor in np.unique(contents) if access.mixed else contents[:1]:
             maker, _ = self.tensors[tensor]
@@ -244,10 +278,11 @@ class _Check:
                     f"reads {access.memory} from {maker}, not from {' or '.join(access.makers)}",
                 )
 
-    def _write(self, number: int, command: Resolved, access: Write) -> None:
-        memory, engine = self._memory(command, access), command.engine
-        contents = memory.contents[access.entries]
-        if contents.min() == ABSENT:
+    def _write(self, number: int, command: Resolved, use: _Use) -> None:
+        access, place, engine = use.access, use.place, command.engine
+        assert isinstance(access, Write)
+        memory = self._memory(command, use)
+        if memory.partial and memory.contents[place].min() == ABSENT:
             raise _rule(command, f"writes beyond the lanes of {access.memory}")
         # Within an engine reads and writes keep the order of the instructions: of vector engine and
         # writer, because they are serial; of the loader, because it takes one LOAD after the other;
@@ -256,38 +291,40 @@ class _Check:
         # the next tile's steps, so an instruction must not overwrite what it reads itself.
         for users, does in ((memory.writers, "writes"), (memory.readers, "reads")):
             others = {other: users[other] for other in users if other is not engine}
-            for last in self._unfinished(others, access.entries):
+            for last in self._unfinished(others, place):
                 raise self._error(command, f"overwrites {access.memory} that", last, does)
         own = {engine: memory.readers[engine]} if engine in memory.readers else {}
-        if access.memory not in _UPDATED and number in self._unfinished(own, access.entries):
+        if access.memory not in _UPDATED and number in self._unfinished(own, place):
             raise _rule(command, f"overwrites {access.memory} that it reads itself")
-        if memory.unread[access.entries].any():
+        if memory.unread[place].any():
             raise _rule(command, f"overwrites {access.memory} that nobody has read")
-        if (contents == HOSTED).any():
+        if memory.hosted and (memory.contents[place] == HOSTED).any():
             raise _rule(command, f"overwrites {access.memory} that the host wrote")
 
         tensor = (access.maker, access.tensor)
-        if tensor not in self.tensors:
+        if tensor not in self.numbers:
+            self.numbers[tensor] = len(self.tensors)
             self.tensors.append(tensor)
-        memory.contents[access.entries] = self.tensors.index(tensor)
-        memory.unread[access.entries] = True
-        memory.note(memory.writers, engine, access.entries, number)
+        memory.contents[place] = self.numbers[tensor]
+        memory.unread[place] = True
+        memory.note(memory.writers, engine, place, number)
 
-    def _memory(self, command: Resolved, access: Read | Write) -> _Memory:
-        if not len(access.entries):
-            raise _rule(command, f"uses nothing of {access.memory}, which engines cannot")
-        memory = self.memories.get(access.memory)
-        if memory is None or access.entries.max() >= len(memory.contents):
-            raise _rule(command, f"leaves {access.memory}")
+    def _memory(self, command: Resolved, use: _Use) -> _Memory:
+        if use.largest < 0:
+            raise _rule(command, f"uses nothing of {use.memory}, which engines cannot")
+        memory = self.memories.get(use.memory)
+        if memory is None or use.largest >= len(memory.contents):
+            raise _rule(command, f"leaves {use.memory}")
         return memory
 
-    def _unfinished(self, users: _Users, entries: Entries) -> list[int]:
+    def _unfinished(self, users: _Users, place: slice | Entries) -> list[int]:
         """Return the last command of each engine that uses the entries and may be under way."""
-        return [
-            int(last)
-            for engine, numbers in users.items()
-            if (last := numbers[entries].max()) > self.ended.get(engine, -1)
-        ]
+        found = []
+        for engine, user in users.items():
+            ended = self.ended.get(engine, -1)
+            if user.latest > ended and (last := int(user.numbers[place].max())) > ended:
+                found.append(last)
+        return found
 
     def _has_ended(self, other: int) -> bool:
         return self.ended.get(self.commands[other].engine, -1) >= other

@@ -40,6 +40,9 @@ class Engine(Enum):
     WRITER = "writer"
     DISPATCHER = "dispatcher"
 
+    # There is one object of each, and the default goes by the name, in Python.
+    __hash__ = object.__hash__
+
 
 @dataclass(frozen=True, slots=True)
 class Field:
