@@ -1,6 +1,8 @@
 """Golden model of :class:`rtl_gen.units.requantizer.Requantizer`."""
 
-from mla_hw.golden.arithmetic import Ints, round_shift, saturate, symmetric_limit
+import numpy as np
+
+from mla_hw.golden.arithmetic import Ints, round_shift, saturate
 
 __all__ = ["requantize"]
 
@@ -29,9 +31,9 @@ def requantize(
     saturated : int
         Number of elements that met a limit, before or after the multiplication.
     """
-    narrow, _ = saturate(round_shift(acc, pre), 16)
-    y, _ = saturate(round_shift(narrow * multiplier, post), bits)
-    limited = (abs(round_shift(acc, pre)) > 32767) | (
-        abs(round_shift(narrow * multiplier, post)) > symmetric_limit(bits)
-    )
-    return y, int(limited.sum())
+    rounded = round_shift(acc, pre)
+    narrow, _ = saturate(rounded, 16)
+    product = round_shift(narrow * multiplier, post)
+    y, _ = saturate(product, bits)
+    limited = (narrow != rounded) | (y != product)
+    return y, int(np.count_nonzero(limited))
