@@ -179,6 +179,13 @@ class Board:
                 f"{values['device'].name} has {room} bytes of {memory.kind}, not "
                 f"{memory.size_bytes}",
             )
+        port_bits = 8 * values["hardware"].get("port_bytes", HardwareConfig().port_bytes)
+        if memory.kind in ON_CHIP_KINDS and memory.width_bits != port_bits:
+            raise reader.error(
+                "memory.width_bits",
+                f"'memory.width_bits' must be the {port_bits} of the port (hardware.port_bytes), "
+                f"not {memory.width_bits}",
+            )
         if "top" in data and memory.kind in BUS_CLOCKS:
             bus_mhz = BUS_CLOCKS[memory.kind] * values["core_mhz"]
             if memory.clock_mhz != bus_mhz:

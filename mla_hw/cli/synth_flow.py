@@ -4,7 +4,7 @@ import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,8 +34,6 @@ MAX_ROUNDS = 200
 """Rounds of the router until no net is late. The cores of docs/decisions.md took 26 to 40."""
 #: The placer counts as well, but no wires.
 _ROUND = re.compile(r"^Info: +iter=(\d+) wires=")
-#: What holds units: the core in its adapter, the system of a board.
-_OWNERS = ("core.", "system.")
 NEXTPNR_STEPS = {
     "Info: Packing constants": "packing",
     "Info: Running Static placer": "placing",
@@ -351,22 +349,34 @@ def luts_per_unit(module: Mapping[str, Any], luts: Mapping[str, int]) -> dict[st
     """Add up the look-up tables of each unit, most first.
 
     Synthesis names a cell after one of the wires that it drives, so that what is between two units
-    is of either.
+    is of either. Units are instances in the core or in a board's system (link, memory); ``core``
+    is what the core has beside its units.
 
     Parameters
     ----------
     module : dict
-        The top module of a flat netlist, in the format of Yosys' ``write_json``.
+        The top module of a flat netlist, in the format of Yosys' ``write_json``, with the cells
+        that tell the hierarchy.
     luts : mapping of str to int
         Look-up tables of each type of cells.
     """
+    cells = module["cells"]
+    scopes = {name for name, cell in cells.items() if cell["type"] == "$scopeinfo"}
     found: dict[str, int] = {}
-    for name, cell in module["cells"].items():
+    for name, cell in cells.items():
         if count := luts.get(cell["type"]):
-            # Of a board's top, link and memory are units as well.
-            path = name.removeprefix("system.").removeprefix("core.").split(".")
-            # A field of a signal is no unit; only signals get numbers.
-            own = len(path) > 1 and "$" not in path[0] and name.startswith(_OWNERS)
-            unit = path[0] if own else "adapter and top"
+            unit = _unit(name, scopes)
             found[unit] = found.get(unit, 0) + count
     return dict(sorted(found.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _unit(cell: str, scopes: Collection[str]) -> str:
+    """Return the unit that a cell is of, by the names of all instances."""
+    owner = ""
+    for part in ("system", "core"):
+        if cell.startswith(f"{owner}{part}."):
+            owner += f"{part}."
+    unit = cell.removeprefix(owner).partition(".")[0]
+    if owner and owner + unit in scopes:
+        return unit
+    return "core" if owner.endswith("core.") else "adapter and top"

@@ -67,7 +67,7 @@ def test_every_board_loads_and_survives_a_round_trip(name):
         ("orangecrab-85f", 0.384),
         ("ecpix5-85f", 0.6),
         ("tangnano20k", 0.192),
-        ("icebreaker", 0.192),
+        ("icebreaker", 0.096),
         ("crosslink-nx-evn", 0.096),
     ],
 )
@@ -139,6 +139,13 @@ def test_unknown_board_lists_the_known_ones():
         (
             top() | {"clock_mhz": load_board("ulx3s-85f").core_mhz},
             "'top.clock_phase' other than 180 needs an SDR SDRAM and the PLL of an ECP5",
+        ),
+        (
+            changed(
+                "icebreaker",
+                memory=load_board("icebreaker").to_dict()["memory"] | {"width_bits": 64},
+            ),
+            "'memory.width_bits' must be the 32 of the port (hardware.port_bytes), not 64",
         ),
         (
             top("icebreaker", options={"tied": {"SLEWRATE": "FAST"}}),

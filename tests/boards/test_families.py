@@ -174,16 +174,22 @@ def test_flip_flops_without_a_look_up_table_are_counted():
 
 def test_look_up_tables_are_added_up_by_unit():
     cells = {
+        "core": cell("$scopeinfo"),
+        "core.reader": cell("$scopeinfo"),
+        "core.reader.sub": cell("$scopeinfo"),
+        "core.writer": cell("$scopeinfo"),
         "core.reader.a_LUT4_Z": cell("LUT4"),
         "core.reader.sub.b_CCU2_S0": cell("CCU2"),
         "core.writer.c_LUT4_Z": cell("LUT4"),
         "core.y_LUT4_Z": cell("LUT4"),
-        "core.command$170.n_LUT4_Z": cell("LUT4"),
+        # A field of a signal.
+        "core.give.reader_LUT4_Z": cell("LUT4"),
         "signature_LUT4_Z": cell("LUT4"),
         "core.writer.d_FF": cell("FD1P3IX"),
     }
     found = luts_per_unit({"cells": cells}, {"LUT4": 1, "CCU2": 2})
-    assert list(found.items()) == [("adapter and top", 3), ("reader", 3), ("writer", 1)]
+    wanted = [("reader", 3), ("core", 2), ("adapter and top", 1), ("writer", 1)]
+    assert list(found.items()) == wanted
 
 
 @pytest.mark.synth

@@ -127,6 +127,11 @@ def test_memory_pins_of_an_sdr_sdram_are_fast():
     assert not pins["tx"].options
 
 
+def test_the_esp32_of_a_ulx3s_leaves_the_fpga_alone():
+    board, top, *_ = make_top("ulx3s-85f")
+    assert top_pins(board, top)["high"].site == "L2"
+
+
 def test_memory_pins_of_ddr3_are_set_for_it():
     board, top, *_ = make_top("orangecrab-85f")
     pins = top_pins(board, top)
