@@ -225,6 +225,11 @@ def _add_run(commands: "argparse._SubParsersAction[Parser]") -> None:
     command.add_argument(
         "--layer", type=count, metavar="N", help="layer of an image of several (default: its first)"
     )
+    command.add_argument(
+        "--verify",
+        action="store_true",
+        help="read the image back, and compare y of every token with the golden model",
+    )
     command.add_argument("--json", type=path, metavar="FILE", help="report")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from mla_hw.cli.commands import PROGRAM, Run, build_parser
-from mla_hw.errors import ConfigError, MlaHwError
+from mla_hw.errors import ConfigError, MlaHwError, ToolError
 
 __all__ = ["RUNS", "main"]
 
@@ -133,8 +133,6 @@ def _synth(arguments: argparse.Namespace) -> int:
     for name in ("seeds", "jobs"):
         if name in given and not arguments.place:
             raise ConfigError(f"--{name}: is for a placement: give --place as well")
-    if "baud" in given and arguments.core:
-        raise ConfigError("--baud: is for the host link, which --core leaves out")
     report = synth(
         arguments.directory,
         place=arguments.place,
@@ -144,6 +142,11 @@ def _synth(arguments: argparse.Namespace) -> int:
         progress=_progress,
     )
     print_synthesis(report)
+    if report.timing_met and not any(report.timing_met.values()):
+        raise ToolError(
+            "timing is missed with every seed: give other --seeds, or the board a lower core_mhz; "
+            "the bitstream is packed all the same"
+        )
     return 0
 
 
@@ -156,6 +159,7 @@ def _run(arguments: argparse.Namespace) -> int:
         hidden=arguments.hidden,
         baud=arguments.baud,
         layer=arguments.layer,
+        verify=arguments.verify,
         json_path=arguments.json,
         progress=_progress,
     )

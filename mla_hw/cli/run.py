@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from mla_hw.cli.board_memory import design_board
 from mla_hw.cli.hidden_rows import HiddenRows
 from mla_hw.cli.output_folder import check_output, write_output
 from mla_hw.cli.text import console, plain_table, print_paths
 from mla_hw.design import Design
-from mla_hw.errors import ConfigError
+from mla_hw.errors import ConfigError, ToolError
 from mla_hw.host.ddr3 import prepare_ddr3
 from mla_hw.host.driver import Driver, Token
 from mla_hw.host.layers import layer_design
@@ -54,6 +55,8 @@ class RunReport:
     port : str
     layer : int or None
         As asked for.
+    verified : bool
+        The image was read back, and y of every token compared with the golden model.
     scheme, hash, weights_hash : str
         From the manifest.
     traffic : dict of str to int
@@ -75,6 +78,7 @@ class RunReport:
     baud: int
     port: str
     layer: int | None
+    verified: bool
     scheme: str
     hash: str
     weights_hash: str
@@ -95,6 +99,7 @@ def run(
     hidden: Path | str | None = None,
     baud: int = DEFAULT_BAUD,
     layer: int | None = None,
+    verify: bool = False,
     json_path: Path | str | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> RunReport:
@@ -113,6 +118,8 @@ def run(
         As the bitstream was built for.
     layer : int, optional
         Of the image, by its number in the checkpoint; without it, the first one.
+    verify : bool
+        Read the image back, and compare y of every token with the golden model, bit by bit.
     json_path : Path or str, optional
         File for the report.
     progress : callable, optional
@@ -123,7 +130,7 @@ def run(
     ConfigError
         For a folder, file, port or board that does not fit; the hashes differ, for example.
     ToolError
-        If the board does not answer, or the core stops with an error.
+        If the board does not answer, the core stops with an error, or what is verified differs.
     """
     design = Design.load(directory)
     if not design.image:
@@ -142,7 +149,7 @@ def run(
     with SerialTransport(port, baud) as transport:
         try:
             session = _Session(transport, design, board, baud, progress or (lambda _: None))
-            report = session.run(chosen, rows)
+            report = session.run(chosen, rows, verify=verify)
         except LinkError as error:
             raise LinkError(
                 str(error) if port in str(error) else f"--port {port}: {error}"
@@ -152,6 +159,7 @@ def run(
         baud=baud,
         port=port,
         layer=layer,
+        verified=verify,
         scheme=design.scheme,
         hash=design.manifest["hash"],
         weights_hash=design.manifest["weights_hash"],
@@ -177,16 +185,20 @@ class _Session:
         self.driver = Driver(Link(baud=baud))
         self._said = 0.0
 
-    def run(self, design: Design, rows: HiddenRows) -> dict[str, Any]:
+    def run(self, design: Design, rows: HiddenRows, *, verify: bool) -> dict[str, Any]:
         """Do everything, for one layer of the image; return what the report has of it."""
         driver, transport = self.driver, self.transport
         perform(driver.connect(), transport)
         perform(driver.check_identity(design), transport)
+        self._check_clock()
         self._prepare_memory()
         self.say(f"load {len(self.image.image)} bytes")
         began = time.perf_counter()
         size = perform(driver.load(self.image, progress=self._progress), transport)
         load_seconds = time.perf_counter() - began
+        if verify:
+            self.say("read the image back")
+            perform(driver.verify(self.image, progress=self._progress), transport)
         x, _ = design.quantize_hidden(rows.x)
         tokens: list[Token] = []
         began = time.perf_counter()
@@ -196,6 +208,8 @@ class _Session:
             tokens.append(token)
             self.say(f"token {step + 1} of {rows.steps}: {token.counters['cycles']} cycles")
         seconds = time.perf_counter() - began
+        if verify:
+            self._compare(design, rows, x, tokens)
         core = sum(token.counters["cycles"] for token in tokens) / driver.clock_hz
         return {
             "tokens": len(tokens),
@@ -208,6 +222,43 @@ class _Session:
             "traffic": asdict(driver.link.traffic),
             "y_int": [token.y.tolist() for token in tokens],
         }
+
+    def _check_clock(self) -> None:
+        """Refuse the bitstream of another board: its memory controller is another one.
+
+        Raises
+        ------
+        ConfigError
+            If the core's clock is not that of the board.
+        """
+        wanted, found = round(self.board.core_mhz * 1e6), self.driver.clock_hz
+        if found != wanted:
+            raise ConfigError(
+                f"the core runs at {found / 1e6:g} MHz, core_mhz of {self.board.name} is "
+                f"{self.board.core_mhz:g}: generate the folder for the board of the bitstream"
+            )
+
+    def _compare(
+        self, design: Design, rows: HiddenRows, x: NDArray[np.int64], tokens: list[Token]
+    ) -> None:
+        """Compare y of every token with the golden model.
+
+        Raises
+        ------
+        ToolError
+            At the first token that differs.
+        """
+        machine = design.machine()
+        for step, token in enumerate(tokens):
+            self.say(f"golden model: token {step + 1} of {len(tokens)}")
+            machine.write_hidden(x[step])
+            machine.run(rows.positions(step, design.memory))
+            wrong = int(np.count_nonzero(token.y != machine.y()))
+            if wrong:
+                raise ToolError(
+                    f"token {step + 1}: y is not that of the golden model in {wrong} of "
+                    f"{token.y.size} elements"
+                )
 
     def _prepare_memory(self) -> None:
         """Initialise DDR3 SDRAM; other memory is ready before the link is."""
@@ -224,7 +275,7 @@ class _Session:
         now = time.monotonic()
         if done == total or now - self._said >= _SAID_EVERY_SECONDS:
             self._said = now
-            self.say(f"loaded {done} of {total} bytes")
+            self.say(f"{done} of {total} bytes")
 
 
 def _relative_error(design: Design, rows: HiddenRows, tokens: list[Token]) -> float | None:
@@ -250,6 +301,8 @@ def print_run(report: RunReport) -> None:
         f"{load['bytes']} bytes in {load['seconds']:.1f} s",
         highlight=False,
     )
+    if report.verified:
+        output.print("verified: the image in memory, and y of every token")
     if report.relative_error_total is not None:
         output.print(f"relative error: {report.relative_error_total:.3e}", highlight=False)
     traffic = report.traffic

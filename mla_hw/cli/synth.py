@@ -11,7 +11,6 @@ from mla_hw.cli.families import UNITS
 from mla_hw.cli.output_folder import check_output, write_output
 from mla_hw.cli.synth_flow import SynthFlow, Usage
 from mla_hw.errors import CapacityError, ConfigError
-from mla_hw.host.protocol import DEFAULT_BAUD
 
 __all__ = ["SynthReport", "Usage", "synth"]
 
@@ -103,7 +102,7 @@ def synth(
     core: bool = False,
     seeds: Sequence[int] = (1,),
     jobs: int = 1,
-    baud: int = DEFAULT_BAUD,
+    baud: int | None = None,
     target_mhz: float | None = None,
     json_path: Path | str | None = None,
     progress: Callable[[str], None] | None = None,
@@ -126,8 +125,9 @@ def synth(
         Seeds of the placement.
     jobs : int
         Seeds that are placed at the same time.
-    baud : int
-        Bits per second of the host link; the same has to be said to ``run``.
+    baud : int, optional
+        Bits per second of the host link, :data:`~mla_hw.host.protocol.DEFAULT_BAUD` by default;
+        the same has to be said to ``run``.
     target_mhz : float, optional
         Clock that nextpnr is asked for, with `core`; the board's by default.
     json_path : Path or str, optional
@@ -139,8 +139,8 @@ def synth(
     ------
     ConfigError
         If the folder is not a generated one, a whole board is to have another clock than its PLL
-        makes, its clock does not make `baud`, `jobs` is not positive, or `seeds` is empty, repeats
-        one or has one that nextpnr does not take.
+        makes, its clock does not make `baud`, a core alone is to have one, `jobs` is not positive,
+        or `seeds` is empty, repeats one or has one that nextpnr does not take.
     CapacityError
         If the core is to be placed and the device is too small for it.
     ToolError

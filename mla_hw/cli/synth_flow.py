@@ -68,8 +68,8 @@ class SynthFlow:
         Clock that nextpnr is asked for; the board's by default.
     core : bool
         Build the core in its adapter, in place of the board's top with host link and memory.
-    baud : int
-        Bits per second of the host link.
+    baud : int, optional
+        Bits per second of the host link; the default one without it.
 
     Attributes
     ----------
@@ -92,7 +92,7 @@ class SynthFlow:
         target_mhz: float | None = None,
         *,
         core: bool = False,
-        baud: int = DEFAULT_BAUD,
+        baud: int | None = None,
     ) -> None:
         # The outer packages, and with them Amaranth, are not loaded before they are needed.
         from boards import load_board
@@ -120,9 +120,13 @@ class SynthFlow:
                 f"target_mhz: the clock of {self.board.name} is the {self.board.core_mhz:g} MHz of "
                 f"its PLL, not {target_mhz:g}; a core alone can be asked for any"
             )
+        if baud is not None and not self.whole:
+            raise ConfigError(f"--baud: is for a host link; the core of {self.board.name} has none")
         if not core and not self.whole:
             self.progress(f"{self.board.name} has no pins for host link and memory: the core alone")
-        texts = self._board(directory, baud) if self.whole else self._adapter(manifest)
+        texts = (
+            self._board(directory, baud or DEFAULT_BAUD) if self.whole else self._adapter(manifest)
+        )
         # Here nothing more is refused. A bitstream of an earlier run must not look like one of
         # this run.
         shutil.rmtree(self.build, ignore_errors=True)

@@ -34,6 +34,8 @@ Progress = Callable[[int, int], None]
 # A wait of the link lasts for some milliseconds of the core.
 _READS_PER_WAIT = 1 << 16
 _ABORTS = 10
+#: Bytes between two reports of progress; whole beats of any port.
+_READ_BACK = 1 << 16
 _COUNTERS_AT = register(next(iter(COUNTERS))).address
 _STATE = ("status", "interrupt_enable", "interrupt_status", "error_code", "error_program_counter")
 _STATE_AT = register("status").address
@@ -176,6 +178,40 @@ class Driver:
             yield from self.link.write_memory(start, padded, report)
             self._loaded[start, end] = _digest(data)
         return total
+
+    def verify(self, design: Design, *, progress: Progress | None = None) -> Operation[None]:
+        """Read back what :meth:`load` writes, and compare it.
+
+        Parameters
+        ----------
+        design : Design
+            With its image.
+        progress : callable, optional
+
+        Raises
+        ------
+        ToolError
+            If the memory holds something else; names the first address and how many bytes differ.
+        """
+        pieces, beat = _pieces(design, None), design.core.port_bytes
+        total, done, wrong = sum(end - start for start, end in pieces), 0, list[int]()
+        for first, last in pieces:
+            for start in range(first, last, _READ_BACK):
+                wanted = np.frombuffer(
+                    design.image[start : min(start + _READ_BACK, last)], np.uint8
+                )
+                size = -(-len(wanted) // beat) * beat
+                data = yield from self.link.read_memory(start, size)
+                found = np.frombuffer(data, np.uint8)[: len(wanted)]
+                wrong += (start + np.flatnonzero(found != wanted)).tolist()
+                done += len(wanted)
+                if progress:
+                    progress(done, total)
+        if wrong:
+            raise ToolError(
+                f"the memory does not hold what was written: {len(wrong)} of {total} bytes differ, "
+                f"the first at {wrong[0]:#x}"
+            )
 
     def select(self, design: Design) -> Operation[None]:
         """Point the core to a layer: write its base registers, if they are not yet so.

@@ -271,6 +271,13 @@ def test_a_router_that_does_not_end_goes_without_taking_up_late_nets(
     ]
 
 
+def test_a_baud_rate_without_a_host_link(tmp_path):
+    write_core(tmp_path)
+    with pytest.raises(ConfigError, match=r"--baud: is for a host link; the core of .* has none"):
+        SynthFlow(tmp_path, print, core=True, baud=115200)
+    assert not (tmp_path / "build").exists()
+
+
 def test_native_tool_is_preferred(monkeypatch, tmp_path):
     for name in ("nextpnr-ecp5", "yosys"):
         (tmp_path / name).write_text("#!/bin/sh\n", encoding="utf-8")

@@ -56,23 +56,36 @@ def test_simulate_says_which_files_it_wrote(command, reports, waves):
     assert "files" not in report.to_dict()
 
 
-def test_synth_says_which_files_it_wrote(command, reports):
-    usage = Usage(1, 2)
-    report = SynthReport(
+def synthesis(**values):
+    return SynthReport(
         board="ulx3s-85f",
         device="LFE5U-85F",
         package="CABGA381",
         speed_grade=6,
         design="core",
-        **dict.fromkeys(("lut", "ff", "dsp", "bram"), usage),
+        **dict.fromkeys(("lut", "ff", "dsp", "bram"), Usage(1, 2)),
         cells={},
-        fmax_mhz={1: 60.0},
-        timing_met={1: True},
         bitstream=str(FILES[0]),
         tools={},
         hash="",
-        files=FILES,
+        **values,
     )
+
+
+def test_synth_says_which_files_it_wrote(command, reports):
+    report = synthesis(fmax_mhz={1: 60.0}, timing_met={1: True}, files=FILES)
     reports("synth", report)
     assert written(command.succeeds("synth", "core")) == [str(path) for path in FILES]
     assert "files" not in report.to_dict()
+
+
+@pytest.mark.parametrize("met", [True, False])
+def test_timing_that_no_seed_meets_is_an_error(command, reports, met):
+    clocks = {1: 50.0, 2: 55.0}
+    reports("synth", synthesis(fmax_mhz=clocks, timing_met={1: False, 2: met}, files=()))
+    arguments = ("synth", "core", "--place", "--seeds", "1,2")
+    if met:
+        assert "seed 1: 50.0 MHz, some clock is not met" in command.succeeds(*arguments)
+    else:
+        message = command.fails(*arguments)
+        assert message.startswith("timing is missed with every seed: give other --seeds, or ")

@@ -103,11 +103,6 @@ def test_options_of_a_placement_without_one(command, tmp_path, option):
     assert message == f"{option}: is for a placement: give --place as well"
 
 
-def test_a_baud_rate_without_a_host_link(command, tmp_path):
-    message = command.fails("synth", tmp_path, "--core", "--baud", 115200)
-    assert message == "--baud: is for the host link, which --core leaves out"
-
-
 @pytest.mark.parametrize("option", ["--out", "--hardware", "--calibration", "checkpoint"])
 def test_empty_paths(command, option):
     arguments = ["generate", "tiny-v3", "--out", "x"]

@@ -24,6 +24,8 @@ from mla_hw.host.protocol import (
 
 __all__ = ["FakeLink", "Registers", "break_line"]
 
+#: Of ulx3s-85f.
+CLOCK_HZ = 60_000_000
 #: Reads of a wait, at most, for the tests to be quick.
 _PATIENCE = 1000
 
@@ -51,7 +53,7 @@ class FakeLink:
     ----------
     size : int
         Bytes of memory; addresses behind are refused.
-    port_bytes, version : int
+    port_bytes, version, clock_hz : int
     request, response : callable
         Make of the bytes of a frame what arrives.
     """
@@ -62,12 +64,13 @@ class FakeLink:
         *,
         port_bytes: int = 8,
         version: int = PROTOCOL_VERSION,
+        clock_hz: int = CLOCK_HZ,
         request: Callable[[bytes], bytes] = bytes,
         response: Callable[[bytes], bytes] = bytes,
     ):
         self.memory = bytearray(size)
         self.core, self.controller = Registers(), Registers()
-        self.port_bytes, self.version = port_bytes, version
+        self.port_bytes, self.version, self.clock_hz = port_bytes, version, clock_hz
         self.request, self.response = request, response
         #: Names of the commands that were carried out.
         self.done: list[str] = []
@@ -108,7 +111,7 @@ class FakeLink:
         address, count = fields["address"], fields["count"] + 1
         if command.space is Space.LINK:
             shape = self.version | self.port_bytes << 8 | MAX_PAYLOAD // 4 << 16
-            words = (LINK_IDENTITY, shape, 50_000_000)
+            words = (LINK_IDENTITY, shape, self.clock_hz)
             return Status.OK, b"".join(word.to_bytes(4, "little") for word in words)
         if command.space is Space.MEMORY:
             end = address + count * self.port_bytes

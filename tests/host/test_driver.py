@@ -13,7 +13,7 @@ from mla_hw.host.protocol import MAX_PAYLOAD, Space
 from mla_hw.registers import COUNTERS, ErrorCode, register
 from tests.host.board import Board
 from tests.host.fake_core import CYCLES, FakeCore
-from tests.host.fake_link import FakeLink, break_line
+from tests.host.fake_link import CLOCK_HZ, FakeLink, break_line
 
 BAUD = 3_000_000
 START = (register("control").address, 1)
@@ -47,7 +47,7 @@ def prepare(driver, fake, design):
 def test_decodes_what_the_golden_model_does(design, hidden):
     driver, fake = make(design)
     size = prepare(driver, fake, design)
-    assert driver.clock_hz == 50_000_000
+    assert driver.clock_hz == CLOCK_HZ
     x = design.regions["x"].offset
     # And some padding between x and y, and behind them.
     assert x <= size < len(design.image)
@@ -107,6 +107,23 @@ def test_only_what_has_changed_is_loaded(design):
         perform(driver.load(replace(design, image=b"")), fake)
     # After another connection everything may be different.
     assert prepare(driver, fake, design) == whole
+
+
+def test_memory_that_does_not_keep_what_was_written(design):
+    driver, fake = make(design)
+    size = prepare(driver, fake, design)
+    said = []
+    perform(driver.verify(design, progress=lambda *done: said.append(done)), fake)
+    assert said[-1] == (size, size)
+    # What runs write is not compared.
+    fake.memory[design.regions["x"].offset] ^= 1
+    perform(driver.verify(design), fake)
+    places = [design.regions[name].offset + 3 for name in ("weights", "constants")]
+    for place in places:
+        fake.memory[place] ^= 0x80
+    message = f"2 of {size} bytes differ, the first at {min(places):#x}"
+    with pytest.raises(ToolError, match=message):
+        perform(driver.verify(design), fake)
 
 
 def test_a_load_that_was_cut_off_is_done_again(design):

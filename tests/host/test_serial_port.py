@@ -20,7 +20,7 @@ from mla_hw.host.operation import perform
 from mla_hw.host.serial_port import SerialTransport
 from mla_hw.registers import ErrorCode
 from tests.host.fake_core import CYCLES, FakeCore
-from tests.host.fake_link import FakeLink, break_line
+from tests.host.fake_link import CLOCK_HZ, FakeLink, break_line
 
 BAUD = 115_200
 
@@ -111,8 +111,8 @@ def test_run(core_folder, design, hidden, tmp_path, capsys, share):
         machine.run((position,))
         np.testing.assert_array_equal(report.y_int[position], machine.y())
     assert [counters["cycles"] for counters in report.counters] == [CYCLES, CYCLES + 1, CYCLES + 2]
-    assert report.seconds["core"] == pytest.approx((3 * CYCLES + 3) / 50e6)
-    assert report.tokens_per_second["core"] == pytest.approx(3 * 50e6 / (3 * CYCLES + 3))
+    assert report.seconds["core"] == pytest.approx((3 * CYCLES + 3) / CLOCK_HZ)
+    assert report.tokens_per_second["core"] == pytest.approx(3 * CLOCK_HZ / (3 * CYCLES + 3))
     assert 0 < report.tokens_per_second["all"] < report.tokens_per_second["core"]
     assert said[0] == f"load {len(design.image)} bytes"
     assert said[-1] == f"token 3 of 3: {CYCLES + 2} cycles"
@@ -125,7 +125,7 @@ def test_run(core_folder, design, hidden, tmp_path, capsys, share):
     print_run(report)
     shown = capsys.readouterr().out
     assert "3 tokens: " in shown
-    assert "tokens/s of the core alone at 50 MHz" in shown
+    assert "tokens/s of the core alone at 60 MHz" in shown
     assert "saturated_pack" in shown
     assert ("requests repeated" in shown) == (traffic["repeated"] + traffic["spoilt"] > 0)
 
@@ -170,6 +170,40 @@ def test_run_compares_with_a_reference(core_folder, design, hidden, tmp_path):
     with plugged(fake) as port:
         report = run(core_folder, port=port, hidden=tmp_path / "rows.npz", baud=BAUD)
     assert report.relative_error_total == pytest.approx(1)
+
+
+def test_run_verifies(core_folder, design, monkeypatch, capsys):
+    fake = FakeLink()
+    fake.core = FakeCore(design, fake.memory)
+    options = {"hidden": core_folder.parent / "rows.npz", "baud": BAUD, "verify": True}
+    said = []
+    with plugged(fake) as port:
+        report = run(core_folder, port=port, progress=said.append, **options)
+        assert report.verified
+        assert "read the image back" in said
+        assert said[-1] == "golden model: token 3 of 3"
+        print_run(report)
+        assert "verified: the image in memory, and y of every token" in capsys.readouterr().out
+
+        class Other:
+            write_hidden = run = lambda *_: None
+
+            def y(self):
+                return np.array(report.y_int[0]) + (np.arange(design.model.hidden_size) < 5)
+
+        monkeypatch.setattr(Design, "machine", lambda _: Other())
+        message = f"^token 1: y is not that of the golden model in 5 of {design.model.hidden_size} "
+        with pytest.raises(ToolError, match=message):
+            run(core_folder, port=port, **options)
+
+
+def test_the_bitstream_of_another_board(core_folder, design):
+    fake = FakeLink(clock_hz=75_000_000)
+    fake.core = FakeCore(design, fake.memory)
+    wanted = "the core runs at 75 MHz, core_mhz of ulx3s-85f is 60: generate the folder for the "
+    with plugged(fake) as port, pytest.raises(ConfigError, match=f"^{wanted}"):
+        run(core_folder, port=port, baud=BAUD)
+    assert not any(fake.memory)
 
 
 def test_run_names_what_is_wrong(core_folder, design, tmp_path):
