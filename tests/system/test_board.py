@@ -114,7 +114,7 @@ def test_ulx3s_with_its_sdram(tmp_path, make_design):
     [("crosslink-nx-evn", ("nexus.v", "pll.v"))],
 )
 def test_memory_on_the_fpga(tmp_path, make_design, name, models):
-    """A board without a memory chip: core, PLL and large RAM, buttons and light inverted."""
+    """A board without a memory chip: core and large RAM, buttons and light inverted."""
     design, board = make_design(name), load_board(name)
     top, controller = board_top(board, design.core, divisor=DIVISOR)
     assert controller is None
