@@ -21,6 +21,7 @@ from mla_hw.cycles.sdram import part_bytes
 from mla_hw.devices import Device, find_device
 from mla_hw.errors import ConfigError
 from mla_hw.hardware import HardwareConfig
+from mla_hw.program.instructions import MEMORY_ADDRESS_BITS
 from mla_hw.yaml_lines import load_yaml_mapping
 
 __all__ = [
@@ -172,12 +173,22 @@ class Board:
             HardwareConfig.from_dict(values["hardware"])
         except ConfigError as error:
             raise reader.error("hardware", f"hardware: {error}") from None
+        if memory.size_mib > _LARGEST_MIB:
+            raise reader.error(
+                "memory.size_mib",
+                f"'memory.size_mib' must be at most {_LARGEST_MIB}, not {memory.size_mib:g}",
+            )
         room = values["device"].on_chip.get(memory.kind, 0)
         if memory.kind in ON_CHIP_KINDS and not 0 < memory.size_bytes <= room:
             raise reader.error(
                 "memory.size_mib",
                 f"{values['device'].name} has {room} bytes of {memory.kind}, not "
                 f"{memory.size_bytes}",
+            )
+        if memory.kind in ON_CHIP_KINDS and memory.size_bytes.bit_count() != 1:
+            raise reader.error(
+                "memory.size_mib",
+                f"'memory.size_mib' must be that of a power of two bytes, not {memory.size_mib:g}",
             )
         port_bits = 8 * values["hardware"].get("port_bytes", HardwareConfig().port_bytes)
         if memory.kind in ON_CHIP_KINDS and memory.width_bits != port_bits:
@@ -201,7 +212,10 @@ class Board:
                     f"'memory.size_mib' must be {size / 2**20:g}, what {memory.part} has with "
                     f"{memory.width_bits} bits, not {memory.size_mib:g}",
                 )
-        if values["device"].family != "portable":
+        if values["device"].family == "portable":
+            if "top" in data:
+                raise reader.error("top", f"'top' needs a device with pins, not {data['device']}")
+        else:
             for key in ("package", "io_standard", "pins"):
                 if key not in data:
                     raise reader.error("device", f"key {key!r} is missing")
@@ -229,6 +243,8 @@ class Board:
 
 #: Degrees.
 _TURN = 360
+#: What the core can address, in MiB.
+_LARGEST_MIB = (1 << MEMORY_ADDRESS_BITS) >> 20
 
 
 def _top_pins(

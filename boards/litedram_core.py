@@ -57,6 +57,10 @@ _PORT = re.compile(
 #: The other half of a differential pair is the I/O cell's.
 _BIDIRECTIONAL = re.compile(r"_(dq|dqs_p)$")
 _BLOCK_COMMENT = re.compile(r"/\*.*?\*/\n*", re.DOTALL)
+_PLL_DIVIDER = re.compile(r"\.(CLK\w+_DIV)\s*\(\d+'d(\d+)\)")
+_PLL_PATH = re.compile(r'\.FEEDBK_PATH\s*\("INT_(O\w+)"\)')
+#: How far a clock may be from the one that is wanted.
+_CLOCK_TOLERANCE = 0.001
 #: LiteDRAM says some things once for every phase.
 _REPEATED = re.compile(r"^(assign .*\n)\1+", re.MULTILINE)
 #: A mode register has the burst length, its type and the latency below this bit, then only zeros.
@@ -122,6 +126,8 @@ def generate_litedram(
     settings = {"name": _NAME, "family": family, "config": config}
     result = _run({**settings, "timings": {**refresh, **(timings or {})}})
     verilog = _tidy(result["verilog"], memory)
+    if memory.kind == "ddr3":
+        _check_pll(verilog, input_mhz or clock_mhz, clock_mhz)
     return LiteDramCore(
         name=_NAME,
         kind=memory.kind,
@@ -176,6 +182,22 @@ def _check(memory: ExternalMemory, family: str, clock_mhz: float) -> None:
         )
 
 
+def _check_pll(verilog: str, input_mhz: float, clock_mhz: float) -> None:
+    """Refuse a clock that is not the wanted one; LiteDRAM takes the first within one per cent."""
+    found = dict(_PLL_DIVIDER.findall(verilog[verilog.index("EHXPLLL") :]))
+    path = _PLL_PATH.search(verilog)
+    assert path is not None
+    divide_in, feedback, spare, output = (
+        int(found[name]) for name in ("CLKI_DIV", "CLKFB_DIV", f"CLK{path[1]}_DIV", "CLKOP_DIV")
+    )
+    made = input_mhz * feedback * spare / divide_in / output / 2
+    if abs(made - clock_mhz) > _CLOCK_TOLERANCE * clock_mhz:
+        raise ConfigError(
+            f"core_mhz: {clock_mhz:g} MHz cannot be made of clock_mhz {input_mhz:g} MHz by "
+            f"LiteDRAM's PLL: it takes {made:g} MHz"
+        )
+
+
 def _run(settings: Mapping[str, Any]) -> Any:
     """Run the generator in a folder and a process of its own."""
     with tempfile.TemporaryDirectory() as name:
@@ -195,7 +217,12 @@ def _run(settings: Mapping[str, Any]) -> Any:
         )
         if process.returncode:
             last = (process.stdout.strip().splitlines() or ["no output"])[-1]
-            raise ToolError(f"LiteDRAM's generator failed: {last}")
+            config = settings["config"]
+            raise ToolError(
+                f"LiteDRAM's generator failed for {config['sdram_module']} at core_mhz "
+                f"{config['sys_clk_freq'] / 1e6:g}, clock_mhz {config['input_clk_freq'] / 1e6:g}: "
+                f"{last}"
+            )
         return json.loads((folder / "result.json").read_text(encoding="utf-8"))
 
 

@@ -32,7 +32,7 @@ ON_CHIP_KINDS = ("spram", "lram")
 MEMORY_KINDS = (*MEMORY_PINS, *ON_CHIP_KINDS, "axi")
 """SDRAM, DDR3 SDRAM, memory on the FPGA, and whatever is behind an AXI port."""
 
-BUS_CLOCKS = {"sdr": 1, "ddr3": 2}
+BUS_CLOCKS = {"sdr": 1, "ddr3": 2, "spram": 1, "lram": 1}
 """Clock of the memory's bus over that of the core."""
 
 

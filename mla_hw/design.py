@@ -143,7 +143,7 @@ class Design:
             problem = f"{Path(error.filename).name} cannot be read: {error.strerror}"
         except MlaHwError as error:
             problem = str(error)
-        except (AttributeError, LookupError, TypeError, ValueError):
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError):
             # What these say is of the program, not of the folder.
             problem = "manifest.json or program.bin is not as generate writes it"
         if problem:
@@ -188,6 +188,11 @@ class Design:
         }
         if self.image:
             fits["size of image.bin"] = len(self.image) == memory.image_size
+            words, start = (
+                self.program.encode().astype("<u4").tobytes(),
+                self.regions["program"].offset,
+            )
+            fits["program in image.bin"] = self.image[start : start + len(words)] == words
             fits["weights_hash"] = weights_hash(self.image, memory) == manifest["weights_hash"]
         return ", ".join(f"the {name} does not fit" for name, good in fits.items() if not good)
 

@@ -11,7 +11,7 @@ from mla_hw.cli.output_folder import check_output, write_output
 from mla_hw.cli.text import console, plain_table
 from mla_hw.config import ModelConfig
 from mla_hw.devices import UNBOUNDED
-from mla_hw.errors import CapacityError, MlaHwError
+from mla_hw.errors import CapacityError, ConfigError, MlaHwError
 from mla_hw.hardware import CoreConfig, HardwareConfig
 from mla_hw.program.image import map_memory
 from mla_hw.program.instructions import MEMORY_ADDRESS_BITS
@@ -122,11 +122,18 @@ def fit(
     if json_path is not None:
         check_output(json_path, "--json")
     config = _config(model)
+    names = list_boards() if boards is None else boards
+    if len(set(names)) != len(names):
+        raise ConfigError(f"--boards: must have no board twice, as {', '.join(names)}")
+    try:
+        chosen = [load_board(name) for name in names]
+    except ConfigError as error:
+        raise ConfigError(str(error) if boards is None else f"--boards: {error}") from None
     rows = []
-    for name in list_boards() if boards is None else boards:
+    for board in chosen:
         if progress:
-            progress(f"fit {name}")
-        rows.append(_fit(config, load_board(name)))
+            progress(f"fit {board.name}")
+        rows.append(_fit(config, board))
     if json_path is not None:
         text = json.dumps([asdict(row) for row in rows], indent=2) + "\n"
         write_output(json_path, text, "--json")

@@ -134,6 +134,28 @@ def test_unknown_board_lists_the_known_ones():
         (top(uart={"rx": "M1"}), "key 'top.uart.tx' is missing"),
         (top(buzzer="A1"), "unknown key 'top.buzzer'"),
         (top(clock_phase=360), "'top.clock_phase' must be less than 360, not 360"),
+        (
+            changed("generic-axi", top={"uart": {"rx": "A", "tx": "B"}, "led": "C"}),
+            "'top' needs a device with pins, not any",
+        ),
+        (
+            changed(memory=load_board("ulx3s-85f").to_dict()["memory"] | {"size_mib": 1e308}),
+            "'memory.size_mib' must be at most 4096, not 1e+308",
+        ),
+        (
+            changed(
+                "crosslink-nx-evn",
+                memory=load_board("crosslink-nx-evn").to_dict()["memory"] | {"size_mib": 0.03},
+            ),
+            "'memory.size_mib' must be that of a power of two bytes, not 0.03",
+        ),
+        (
+            changed(
+                "crosslink-nx-evn",
+                memory=load_board("crosslink-nx-evn").to_dict()["memory"] | {"clock_mhz": 50},
+            ),
+            "'memory.clock_mhz' must be 12, what core_mhz makes of it, not 50",
+        ),
         (top("tangnano20k", clock_phase=90), "needs an SDR SDRAM and the PLL of an ECP5"),
         (top("orangecrab-85f", clock_phase=90), "needs an SDR SDRAM and the PLL of an ECP5"),
         (

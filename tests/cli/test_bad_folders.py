@@ -131,6 +131,15 @@ def test_strides_of_query_rows_that_do_not_fit(command, generated_rows, stride):
     assert f"the {'context' if stride == 'cache_stride' else stride} does not fit" in message
 
 
+@pytest.mark.parametrize(
+    ("key", "value"), [("columns", 0), ("port_bytes", 0), ("constants", 10**30)]
+)
+def test_numbers_that_no_core_has(command, generated, key, value):
+    edit(generated, lambda manifest: manifest["core"].update({key: value}))
+    message = refuses(command, generated, "simulate", generated)
+    assert message.startswith(f"{generated}: is damaged (")
+
+
 def test_manifest_of_another_core(command, generated):
     edit(generated, lambda manifest: manifest["core"].update(rows=4))
     message = refuses(command, generated, "simulate", generated)
@@ -150,13 +159,14 @@ def test_missing_program(command, generated):
     assert "program.bin" in refuses(command, generated, "simulate", generated)
 
 
-def test_changed_image(command, generated):
+@pytest.mark.parametrize(("place", "wanted"), [(-1, "weights_hash"), (100, "program in image.bin")])
+def test_changed_image(command, generated, place, wanted):
     path = generated / "image.bin"
     image = bytearray(path.read_bytes())
-    image[-1] ^= 1
+    image[place] ^= 1
     path.write_bytes(image)
     message = refuses(command, generated, "simulate", generated)
-    assert "the weights_hash does not fit" in message
+    assert f"is damaged (the {wanted} does not fit)" in message
 
 
 def test_folder_without_image(command, generated):

@@ -93,5 +93,7 @@ def test_rows_as_json_and_as_a_table(tmp_path, capsys):
 def test_rejects_model_and_board():
     with pytest.raises(ConfigError, match="deepseek"):
         fit("deepseek-v9")
-    with pytest.raises(ConfigError, match="unknown board 'ulx4s'"):
+    with pytest.raises(ConfigError, match=r"^--boards: unknown board 'ulx4s'"):
         fit("deepseek-v2-lite", boards=["ulx4s"])
+    with pytest.raises(ConfigError, match=r"^--boards: must have no board twice, as icebreaker, "):
+        fit("deepseek-v2-lite", boards=["icebreaker", "icebreaker"])

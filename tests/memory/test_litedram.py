@@ -264,8 +264,16 @@ def test_says_what_to_install(monkeypatch):
         generate_litedram(MEMORIES["MT48LC16M16"][0], family="ecp5", clock_mhz=80)
 
 
+def test_a_clock_that_litedram_makes_another_of():
+    wanted = r"^core_mhz: 50 MHz cannot be made of clock_mhz 48 MHz by .*: it takes 50\.4 MHz$"
+    with pytest.raises(ConfigError, match=wanted):
+        generate_litedram(DDR3, family="ecp5", clock_mhz=50, input_mhz=48)
+
+
 def test_says_why_the_generator_fails():
-    with pytest.raises(ToolError, match=r"LiteDRAM's generator failed: .*tXYZ"):
+    with pytest.raises(
+        ToolError, match=r"LiteDRAM's generator failed for .*, clock_mhz .*: .*tXYZ"
+    ):
         generate_litedram(
             MEMORIES["MT48LC16M16"][0], family="ecp5", clock_mhz=80, timings={"tXYZ": 1}
         )
