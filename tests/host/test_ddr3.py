@@ -277,7 +277,7 @@ def test_run(core, core_folder, design, tmp_path):
     shutil.copytree(core_folder, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"board": "ecpix5-85f"}))
-    fake, _ = attach(core, two_lanes())
+    fake, _ = attach(core, two_lanes(), clock_hz=75_000_000)
     fake.core = FakeCore(design, fake.memory)
     said = []
     with plugged(fake) as port:
