@@ -162,56 +162,11 @@ class Board:
             values["device"] = find_device(values["device"])
         except ConfigError as error:
             raise reader.error("device", str(error)) from None
-        memory = ExternalMemory(**reader.fields(ExternalMemory, values["memory"], "memory."))
-        if memory.kind not in MEMORY_KINDS:
-            kinds = ", ".join(MEMORY_KINDS)
-            raise reader.error(
-                "memory.kind", f"'memory.kind' must be one of {kinds}, not {memory.kind!r}"
-            )
-        values["memory"] = memory
         try:
             HardwareConfig.from_dict(values["hardware"])
         except ConfigError as error:
             raise reader.error("hardware", f"hardware: {error}") from None
-        if memory.size_mib > _LARGEST_MIB:
-            raise reader.error(
-                "memory.size_mib",
-                f"'memory.size_mib' must be at most {_LARGEST_MIB}, not {memory.size_mib:g}",
-            )
-        room = values["device"].on_chip.get(memory.kind, 0)
-        if memory.kind in ON_CHIP_KINDS and not 0 < memory.size_bytes <= room:
-            raise reader.error(
-                "memory.size_mib",
-                f"{values['device'].name} has {room} bytes of {memory.kind}, not "
-                f"{memory.size_bytes}",
-            )
-        if memory.kind in ON_CHIP_KINDS and memory.size_bytes.bit_count() != 1:
-            raise reader.error(
-                "memory.size_mib",
-                f"'memory.size_mib' must be that of a power of two bytes, not {memory.size_mib:g}",
-            )
-        port_bits = 8 * values["hardware"].get("port_bytes", HardwareConfig().port_bytes)
-        if memory.kind in ON_CHIP_KINDS and memory.width_bits != port_bits:
-            raise reader.error(
-                "memory.width_bits",
-                f"'memory.width_bits' must be the {port_bits} of the port (hardware.port_bytes), "
-                f"not {memory.width_bits}",
-            )
-        if "top" in data and memory.kind in BUS_CLOCKS:
-            bus_mhz = BUS_CLOCKS[memory.kind] * values["core_mhz"]
-            if memory.clock_mhz != bus_mhz:
-                raise reader.error(
-                    "memory.clock_mhz",
-                    f"'memory.clock_mhz' must be {bus_mhz:g}, what core_mhz makes of it, not "
-                    f"{memory.clock_mhz:g}",
-                )
-            size = part_bytes(memory.part, memory.width_bits)
-            if size not in (None, memory.size_bytes):
-                raise reader.error(
-                    "memory.size_mib",
-                    f"'memory.size_mib' must be {size / 2**20:g}, what {memory.part} has with "
-                    f"{memory.width_bits} bits, not {memory.size_mib:g}",
-                )
+        values["memory"] = memory = _memory(reader, values)
         if values["device"].family == "portable":
             if "top" in data:
                 raise reader.error("top", f"'top' needs a device with pins, not {data['device']}")
@@ -245,6 +200,57 @@ class Board:
 _TURN = 360
 #: What the core can address, in MiB.
 _LARGEST_MIB = (1 << MEMORY_ADDRESS_BITS) >> 20
+
+
+def _memory(reader: Reader, values: Mapping[str, Any]) -> ExternalMemory:
+    """Check the memory against device, clock and port."""
+    memory = ExternalMemory(**reader.fields(ExternalMemory, values["memory"], "memory."))
+    if memory.kind not in MEMORY_KINDS:
+        kinds = ", ".join(MEMORY_KINDS)
+        raise reader.error(
+            "memory.kind", f"'memory.kind' must be one of {kinds}, not {memory.kind!r}"
+        )
+    if memory.size_mib > _LARGEST_MIB:
+        raise reader.error(
+            "memory.size_mib",
+            f"'memory.size_mib' must be at most {_LARGEST_MIB}, not {memory.size_mib:g}",
+        )
+    if memory.kind in ON_CHIP_KINDS:
+        device = values["device"]
+        room = device.on_chip.get(memory.kind, 0)
+        if not 0 < memory.size_bytes <= room:
+            raise reader.error(
+                "memory.size_mib",
+                f"{device.name} has {room} bytes of {memory.kind}, not {memory.size_bytes}",
+            )
+        if memory.size_bytes.bit_count() != 1:
+            raise reader.error(
+                "memory.size_mib",
+                f"'memory.size_mib' must be that of a power of two bytes, not {memory.size_mib:g}",
+            )
+        port_bits = 8 * HardwareConfig.from_dict(values["hardware"]).port_bytes
+        if memory.width_bits != port_bits:
+            raise reader.error(
+                "memory.width_bits",
+                f"'memory.width_bits' must be the {port_bits} of the port (hardware.port_bytes), "
+                f"not {memory.width_bits}",
+            )
+    if "top" in values and memory.kind in BUS_CLOCKS:
+        bus_mhz = BUS_CLOCKS[memory.kind] * values["core_mhz"]
+        if memory.clock_mhz != bus_mhz:
+            raise reader.error(
+                "memory.clock_mhz",
+                f"'memory.clock_mhz' must be {bus_mhz:g}, what core_mhz makes of it, not "
+                f"{memory.clock_mhz:g}",
+            )
+        size = part_bytes(memory.part, memory.width_bits)
+        if size not in (None, memory.size_bytes):
+            raise reader.error(
+                "memory.size_mib",
+                f"'memory.size_mib' must be {size / 2**20:g}, what {memory.part} has with "
+                f"{memory.width_bits} bits, not {memory.size_mib:g}",
+            )
+    return memory
 
 
 def _top_pins(

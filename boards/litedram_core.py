@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from boards import Board, ExternalMemory
+from boards.pll import CLOCK_TOLERANCE
 from mla_hw.errors import ConfigError, ToolError
 from mla_hw.host.controller import Control, Ddr3Phy, RegisterWrite
 from rtl_gen.memory.litedram_core import LiteDramCore, Port
@@ -59,8 +60,6 @@ _BIDIRECTIONAL = re.compile(r"_(dq|dqs_p)$")
 _BLOCK_COMMENT = re.compile(r"/\*.*?\*/\n*", re.DOTALL)
 _PLL_DIVIDER = re.compile(r"\.(CLK\w+_DIV)\s*\(\d+'d(\d+)\)")
 _PLL_PATH = re.compile(r'\.FEEDBK_PATH\s*\("INT_(O\w+)"\)')
-#: How far a clock may be from the one that is wanted.
-_CLOCK_TOLERANCE = 0.001
 #: LiteDRAM says some things once for every phase.
 _REPEATED = re.compile(r"^(assign .*\n)\1+", re.MULTILINE)
 #: A mode register has the burst length, its type and the latency below this bit, then only zeros.
@@ -191,7 +190,7 @@ def _check_pll(verilog: str, input_mhz: float, clock_mhz: float) -> None:
         int(found[name]) for name in ("CLKI_DIV", "CLKFB_DIV", f"CLK{path[1]}_DIV", "CLKOP_DIV")
     )
     made = input_mhz * feedback * spare / divide_in / output / 2
-    if abs(made - clock_mhz) > _CLOCK_TOLERANCE * clock_mhz:
+    if abs(made - clock_mhz) > CLOCK_TOLERANCE * clock_mhz:
         raise ConfigError(
             f"core_mhz: {clock_mhz:g} MHz cannot be made of clock_mhz {input_mhz:g} MHz by "
             f"LiteDRAM's PLL: it takes {made:g} MHz"

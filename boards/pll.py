@@ -8,10 +8,10 @@ from dataclasses import dataclass
 
 from mla_hw.errors import ConfigError
 
-__all__ = ["PLLS", "PllSettings", "find_pll"]
+__all__ = ["CLOCK_TOLERANCE", "PLLS", "PllSettings", "find_pll"]
 
-#: How far a clock may be from the one that is wanted.
-_TOLERANCE = 0.001
+CLOCK_TOLERANCE = 0.001
+"""How far a clock may be from the one that is wanted, relative to it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,7 +62,7 @@ def find_pll(family: str, input_mhz: float, output_mhz: float) -> PllSettings:
             f"{family}: one of them is out of range"
         )
     best = min(candidates, key=lambda pll: abs(pll.output_mhz - output_mhz))
-    if abs(best.output_mhz - output_mhz) > _TOLERANCE * output_mhz:
+    if abs(best.output_mhz - output_mhz) > CLOCK_TOLERANCE * output_mhz:
         raise ConfigError(
             f"core_mhz: {output_mhz:g} MHz cannot be made of clock_mhz {input_mhz:g} MHz on "
             f"{family}: the nearest is {best.output_mhz:g} MHz"
@@ -178,7 +178,7 @@ def _nexus(input_mhz: float, output_mhz: float) -> list[PllSettings]:
             optimal = pll.calc_optimal_params
             pll.calc_optimal_params = lambda hertz, *rest: optimal(hertz / 1e6, *rest)
             pll.register_clkin(Signal(), input_mhz * 1e6)
-            pll.create_clkout(ClockDomain("core"), output_mhz * 1e6, margin=_TOLERANCE)
+            pll.create_clkout(ClockDomain("core"), output_mhz * 1e6, margin=CLOCK_TOLERANCE)
             config = pll.compute_config()
             pll.do_finalize()
         except (AssertionError, ValueError):

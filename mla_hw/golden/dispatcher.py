@@ -159,22 +159,22 @@ def resolve(
     """
     rows = _QueryRows(position, caches)
     loops = _Loops(tile_tokens)
-    known: dict[int, _Operands] = {}
+    known: dict[int, _Prepared] = {}
     counter = 0
     while counter < len(program):
         if counter not in known:
-            known[counter] = _Operands(counter, program[counter])
-        operands = known[counter]
-        resolved = operands.resolve(loops, rows, bases, port_bytes)
-        name, where = operands.name, operands.where
+            known[counter] = _Prepared(counter, program[counter])
+        prepared = known[counter]
+        resolved = prepared.resolve(loops, rows, bases, port_bytes)
+        name, where = prepared.name, prepared.where
         if name == "HALT" and loops.stack:
             raise ProgramError(f"{where}: a loop around it has no NEXT")
         yield resolved
         if name == "HALT":
             return
         if name == "LOOP":
-            given = operands.given
-            tokens = rows.position(operands.row, where) + 1
+            given = prepared.given
+            tokens = rows.position(prepared.row, where) + 1
             loops.enter(counter + 1, given.get("n", 0), tokens, given.get("tile_n", 0), where)
         counter = loops.next(counter, where) if name == "NEXT" else counter + 1
     raise ProgramError(f"The program of {len(program)} instructions ends without HALT")
@@ -202,7 +202,7 @@ class _QueryRows:
         return self.positions[row]
 
 
-class _Operands:
+class _Prepared:
     """An instruction, and what of it is the same whenever it is executed."""
 
     def __init__(self, counter: int, instruction: Instruction) -> None:

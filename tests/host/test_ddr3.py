@@ -49,8 +49,9 @@ def two_lanes():
 
 def attach(core, lanes, *, board="ecpix5-85f", **line):
     """Return a link and its host's side, with a model behind."""
-    fake = FakeLink(**line)
-    fake.controller = Ddr3Model(core.registers, clock_mhz=load_board(board).core_mhz, lanes=lanes)
+    clock_mhz = load_board(board).core_mhz
+    fake = FakeLink(clock_hz=round(clock_mhz * 1e6), **line)
+    fake.controller = Ddr3Model(core.registers, clock_mhz=clock_mhz, lanes=lanes)
     link = Link(baud=BAUD, attempts=20)
     perform(link.identify(), fake)
     return fake, link
@@ -277,7 +278,7 @@ def test_run(core, core_folder, design, tmp_path):
     shutil.copytree(core_folder, folder)
     manifest = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps(manifest | {"board": "ecpix5-85f"}))
-    fake, _ = attach(core, two_lanes(), clock_hz=75_000_000)
+    fake, _ = attach(core, two_lanes())
     fake.core = FakeCore(design, fake.memory)
     said = []
     with plugged(fake) as port:
