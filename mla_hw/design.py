@@ -188,11 +188,9 @@ class Design:
         }
         if self.image:
             fits["size of image.bin"] = len(self.image) == memory.image_size
-            words, start = (
-                self.program.encode().astype("<u4").tobytes(),
-                self.regions["program"].offset,
-            )
-            fits["program in image.bin"] = self.image[start : start + len(words)] == words
+            words = self.program.encode().astype("<u4").tobytes()
+            start = self.regions["program"].offset
+            fits["program in image.bin"] = self.image.startswith(words, start)
             fits["weights_hash"] = weights_hash(self.image, memory) == manifest["weights_hash"]
         return ", ".join(f"the {name} does not fit" for name, good in fits.items() if not good)
 

@@ -194,23 +194,25 @@ class Driver:
             If the memory holds something else; names the first address and how many bytes differ.
         """
         pieces, beat = _pieces(design, None), design.core.port_bytes
-        total, done, wrong = sum(end - start for start, end in pieces), 0, list[int]()
+        total, done = sum(end - start for start, end in pieces), 0
+        wrong, first_wrong = 0, 0
         for first, last in pieces:
             for start in range(first, last, _READ_BACK):
-                wanted = np.frombuffer(
-                    design.image[start : min(start + _READ_BACK, last)], np.uint8
-                )
-                size = -(-len(wanted) // beat) * beat
+                end = min(start + _READ_BACK, last)
+                size = -(-(end - start) // beat) * beat
                 data = yield from self.link.read_memory(start, size)
-                found = np.frombuffer(data, np.uint8)[: len(wanted)]
-                wrong += (start + np.flatnonzero(found != wanted)).tolist()
-                done += len(wanted)
+                found = np.frombuffer(data, np.uint8)[: end - start]
+                differs = found != np.frombuffer(design.image[start:end], np.uint8)
+                if not wrong and differs.any():
+                    first_wrong = start + int(differs.argmax())
+                wrong += int(np.count_nonzero(differs))
+                done += end - start
                 if progress:
                     progress(done, total)
         if wrong:
             raise ToolError(
-                f"the memory does not hold what was written: {len(wrong)} of {total} bytes differ, "
-                f"the first at {wrong[0]:#x}"
+                f"the memory does not hold what was written: {wrong} of {total} bytes differ, the "
+                f"first at {first_wrong:#x}"
             )
 
     def select(self, design: Design) -> Operation[None]:
